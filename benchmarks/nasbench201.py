@@ -44,6 +44,7 @@ from nngpt import config
 from nngpt.cycle.runner import run_loop
 from nngpt.data.loading import data_source
 from nngpt.data.nasbench201 import TABLES, Cell, index, key, open_table
+from nngpt.generation.llm.mutation import MODEL as MUTATED
 from nngpt.records import Arm, canonical_json, derive_seed
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.store import Store
@@ -123,7 +124,7 @@ def wanted(given: argparse.Namespace) -> list[Job]:
 def made(job: Job, folder: Path) -> dict[str, Any]:
     """Make a row: look-ups as (cell's row in the table, observed percentage), in order.
 
-    `replaced` has the numbers, from 0, of the look-ups that took the place of a repeat.
+    `replaced` has the numbers, from 0, of the look-ups that are random changes of known cells.
     """
     source = data_source(config.load("nasbench201", [f"task.options.table={job.table}"]))
     source.prepare()
@@ -176,7 +177,9 @@ def looped(job: Job, folder: Path) -> cells.Search:
             for a in looked_up
             if a.candidate and a.evaluation
         ]
-        search.replaced = [number for number, a in enumerate(looked_up) if a.repairs]
+        search.replaced = [
+            number for number, a in enumerate(looked_up) if a.completion.model == MUTATED
+        ]
         if search.over:
             break
     shutil.rmtree(own)

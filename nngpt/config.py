@@ -197,7 +197,8 @@ class CandidatesConfig(_Section):
     answer that repeats a known network; with `repeats: crossover`, a random crossover of two of
     them. It is counted as a repair. With `best_of: N`, N times as many answers are written, and
     those are tried that the LLM takes to be the best (`prompt.accuracy_quantiles`) and has not
-    written before; the others are not stored. With `lag`, a cycle is written with what the LLM
+    written before; the others are not stored. With `mutations: N`, N times as many random changes
+    of the arm's ten best networks compete with them. With `lag`, a cycle is written with what the LLM
     learned up to that many cycles before the last one, so that writing, training and fine-tuning
     overlap; the outcome is another than without, and the same at any speed.
     """
@@ -210,6 +211,7 @@ class CandidatesConfig(_Section):
     repairs: int = Field(0, ge=0, le=2)
     repeats: Literal["refuse", "mutate", "crossover"] = "refuse"
     best_of: int = Field(1, gt=0, le=100)
+    mutations: int = Field(0, ge=0, le=100)
     lag: int = Field(0, ge=0)
 
     @model_validator(mode="after")

@@ -192,24 +192,38 @@ class Generator:
             return None
         prompt = self.context.store.prompt(repeat.prompt_hash)
         found = self.context.store.attempts(self.context.run_id, with_code=True, arm=arm)
-        ranked = sorted(
-            (self._is_elsewhere(a, repeat), -a.result.accuracy, a.id, a.candidate.written)
-            for a in found
-            if a.result and a.candidate and not (a.cycle == self.cycle and a.repairs)
-        )
-        ranked = [one for one in ranked if one[0] == ranked[0][0]]
-        written = (a.candidate.written if a.candidate else a.completion.text for a in found)
-        best = [prompt.prefill + answer for *_, answer in ranked[:MUTATED]]
-        avoid = {prompt.prefill + text for text in written}
+        earlier = [a for a in found if not (a.cycle == self.cycle and a.repairs)]
+        best = self._best(earlier, (repeat.cycle, repeat.batch))
+        avoid = set(self._whole_answers(found))
         llm = MutationLLM(best, 1, 1, avoid, crosses=how == "crossover")
         return self._start_repair(repeat, prompt, llm) if best else None
 
-    def _is_elsewhere(self, one: AttemptRecord, other: AttemptRecord) -> bool:
-        """Return whether two attempts of the loop were written on different islands."""
-        island = self.context.parts.prompts.island
-        return one.arm is Arm.LOOP and island(one.cycle, one.batch) != island(
-            other.cycle, other.batch
+    def _best(self, attempts: list[AttemptRecord], place: tuple[int, int]) -> list[str]:
+        """Return the best trained answers of an arm, whole, for a change in a cycle and batch.
+
+        They are of the place's island, if any is.
+        """
+        ranked = sorted(
+            (self._is_elsewhere(a, place), -a.result.accuracy, a.id, answer)
+            for a, answer in zip(attempts, self._whole_answers(attempts), strict=True)
+            if a.result and a.candidate
         )
+        ranked = [one for one in ranked if one[0] == ranked[0][0]]
+        return [answer for *_, answer in ranked[:MUTATED]]
+
+    def _whole_answers(self, attempts: list[AttemptRecord]) -> list[str]:
+        """Return the answers of attempts, each with the prefill of its prompt."""
+        hashes = {attempt.prompt_hash for attempt in attempts}
+        prefills = {key: self.context.store.prompt(key).prefill for key in hashes}
+        return [
+            prefills[a.prompt_hash] + (a.candidate.written if a.candidate else a.completion.text)
+            for a in attempts
+        ]
+
+    def _is_elsewhere(self, one: AttemptRecord, place: tuple[int, int]) -> bool:
+        """Return whether an attempt of the loop was written on another island than a place's."""
+        island = self.context.parts.prompts.island
+        return one.arm is Arm.LOOP and island(one.cycle, one.batch) != island(*place)
 
     def _control(self) -> PendingBatch | None:
         """Start the next batch of a control arm, None if no arm misses one."""
@@ -247,19 +261,30 @@ class Generator:
         """Let an arm's LLM, or another one, write in a thread, with a line of progress.
 
         Args:
-            best: whether more are written than are wanted, if `candidates.best_of` says so.
+            best: whether more are written than are wanted, if `candidates` says so.
         """
         llm, lines = llm or self.context.parts.writers[arm], ExitStack()
         llm.use_adapter(self.adapter if arm is Arm.LOOP else self.frozen)
         display = display or self.context.progress.writing(count)
         lines.enter_context(self.context.metered("writing", display))
-        times, known = self.context.config.candidates.best_of if best else 1, set[str]()
-        if times > 1:
-            written = self.context.store.attempts(self.context.run_id, arm=arm)
-            known = {attempt.completion.text for attempt in written}
+        pool = self._pool(arm) if best else best_of.Pool()
         asked = llm, prompt, count, seed, self.sampling
-        completions = self.threads.start(lambda: best_of.write(*asked, times, known))
+        completions = self.threads.start(lambda: best_of.write(*asked, pool))
         return PendingBatch(completions, record, lines)
+
+    def _pool(self, arm: Arm) -> best_of.Pool:
+        """Return what an arm chooses its next first answers from.
+
+        Changed are the best of the cycles that a prompt may know, so that speed does not matter.
+        """
+        limits = self.context.config.candidates
+        if limits.best_of == 1 and not limits.mutations:
+            return best_of.Pool()
+        found = self.context.store.attempts(self.context.run_id, with_code=True, arm=arm)
+        upto, place = self.cycle - 1 - limits.lag, (self.cycle, self._next_number())
+        best = self._best([a for a in found if a.cycle <= upto], place)
+        known = set(self._whole_answers(found))
+        return best_of.Pool(limits.best_of, limits.mutations, best, known)
 
     def _recorder(self, prompt: Prompt, arm: Arm) -> Record:
         """Return the function that stores the next batch of an arm."""

@@ -117,14 +117,13 @@ def assemble(config: Config, log: Log, executor: Executor | None = None) -> Iter
         corpus, pool = read_corpus(config, reader, log), read_pool(config, reader, log)
         start = _starting_point(config, reader, corpus, pool)
         control = _corpus_arm(config, reader, start, pool)
-        _check_repeats(config, reader)
+        _check_changes(config, reader)
         splits = load_splits(config, source, log)
         tuned = stack.enter_context(_open_tuner(config, reader.task, splits, log))
         llm = stack.enter_context(closing(_open_llm(config, reader, log)))
         if config.sampling.constrain:
             constrained.check(llm, reader.prompt.mode)
-        if config.candidates.best_of > 1:
-            best_of.check(llm)
+        best_of.check(config.candidates, llm)
         llm.use_adapter(start.adapter)
         learner = _make_learner(config, llm, start.adapter, log)
         executor = executor or stack.enter_context(open_executor(config, splits, reader.task, log))
@@ -200,12 +199,16 @@ def _corpus_arm(
     return {Arm.CORPUS: plugins.create("LLM backend", "mutation", config.llm, options=options)}
 
 
-def _check_repeats(config: Config, reader: Reader) -> None:
-    """Check that answers that repeat can be changed, if wanted. Raises: ConfigError."""
-    mode, where = reader.prompt.mode, "candidates.repeats"
-    if config.candidates.repeats != "refuse" and modes.load(mode).changes_parent:
-        why = f"answers of {mode} mode are changes themselves"
-        raise ConfigError(why, where=where, hint="Set it to refuse.")
+def _check_changes(config: Config, reader: Reader) -> None:
+    """Check that answers can be changed at random, if wanted. Raises: ConfigError."""
+    mode, wanted = reader.prompt.mode, config.candidates
+    if not modes.load(mode).changes_parent:
+        return
+    why = f"answers of {mode} mode are changes themselves"
+    if wanted.repeats != "refuse":
+        raise ConfigError(why, where="candidates.repeats", hint="Set it to refuse.")
+    if wanted.mutations:
+        raise ConfigError(why, where="candidates.mutations", hint="Set it to 0.")
 
 
 def _open_llm(config: Config, reader: Reader, log: Log) -> LLM:

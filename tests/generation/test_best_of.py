@@ -15,6 +15,8 @@ from finetuning.tiny_folder import write_tiny_model
 
 from nngpt.config import LLMConfig
 from nngpt.generation import best_of
+from nngpt.generation.best_of import Pool
+from nngpt.generation.llm.mutation import MODEL as MUTATED
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.loading import load_base
@@ -65,7 +67,7 @@ LIKELY = {
 
 def kept(texts: str, count: int, prompt: Prompt = ASKED, known: str = "", times: int = 3) -> str:
     llm: LLM = Numbers(texts, LIKELY)
-    found = best_of.write(llm, prompt, count, 7, SAMPLING, times, known)
+    found = best_of.write(llm, prompt, count, 7, SAMPLING, Pool(times, known=known))
     assert [one.index for one in found] == list(range(count))
     assert len({one.seconds for one in found}) == 1
     return "".join(one.text for one in found)
@@ -89,7 +91,7 @@ def test_cut_off_answers_come_last() -> None:
         def generate(self, *asked: Any) -> list[Completion]:
             return [replace(c, finished=c.text not in "be") for c in super().generate(*asked)]
 
-    found = best_of.write(Cut("abcdef", LIKELY), ASKED, 2, 7, SAMPLING, 3, ())
+    found = best_of.write(Cut("abcdef", LIKELY), ASKED, 2, 7, SAMPLING, Pool(3))
     assert [one.text for one in found] == ["a", "f"]
 
 
@@ -100,12 +102,41 @@ def test_a_prompt_without_a_quantile_keeps_the_first_new_ones() -> None:
 
 def test_batches_are_no_larger_than_the_llm_likes_and_have_seeds_of_their_own() -> None:
     llm = Numbers("abcdef", LIKELY)
-    best_of.write(llm, ASKED, 2, 7, SAMPLING, 3, ())
+    best_of.write(llm, ASKED, 2, 7, SAMPLING, Pool(3))
     assert [count for count, _ in llm.calls] == [4, 2]
     assert len({seed for _, seed in llm.calls}) == 2
     once = Numbers("ab", LIKELY)
-    best_of.write(once, ASKED, 2, 7, SAMPLING, 1, "ab")
+    best_of.write(once, ASKED, 2, 7, SAMPLING, Pool(1, known="ab"))
     assert once.calls == [(2, 7)], "with 1, all is as without"
+
+
+class LikesD(Numbers):
+    """Finds cells likelier in the best quantile the more D they have."""
+
+    def log_likelihoods(self, prompt: Prompt, written: Sequence[Completion]) -> list[float]:
+        best = prompt.messages[-1].content.startswith("Accuracy quantile: 3")
+        return [one.text.count("D") * 1.0 if best else 0.0 for one in written]
+
+
+def test_random_changes_of_the_best_compete_with_what_the_llm_writes() -> None:
+    best, known = ['"D D D A A A"'], ['"D D D D A A"']
+    pool = Pool(2, 12, best, known)
+    found = best_of.write(LikesD(['"A A A A A A"'] * 4, {}), ASKED, 2, 7, SAMPLING, pool)
+    assert [one.text.count("D") for one in found] == [4, 4]
+    assert {one.model for one in found} == {MUTATED}, "which tells them from the LLM's"
+    assert known[0] not in [one.text for one in found]
+    again = best_of.write(LikesD(['"A A A A A A"'] * 4, {}), ASKED, 2, 7, SAMPLING, pool)
+    assert [one.text for one in again] == [one.text for one in found]
+    written = ['"D D D D D A"', '"D D D D D B"', *['"A A A A A A"'] * 2]
+    found = best_of.write(LikesD(written, {}), ASKED, 2, 7, SAMPLING, pool)
+    assert [one.text for one in found] == written[:2]
+
+
+def test_a_prompt_without_a_quantile_takes_changes_only_in_place_of_repeats() -> None:
+    pool = Pool(1, 4, ['"D D D A A A"'], ['"A A A A A A"'])
+    llm = LikesD(['"A A A A A A"', '"B B B B B B"'], {})
+    found = best_of.write(llm, PLAIN, 2, 7, SAMPLING, pool)
+    assert [one.model for one in found] == ["numbers", MUTATED]
 
 
 def test_a_text_is_as_likely_as_its_tokens_one_by_one(
@@ -142,11 +173,14 @@ def test_a_text_is_as_likely_as_its_tokens_one_by_one(
     assert cut[0] > found[0], "the end of the turn counts"
 
 
-def test_a_backend_that_cannot_compare_is_refused(nngpt: Nngpt, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("key", "without"), [("best_of", 1), ("mutations", 0)])
+def test_a_backend_that_cannot_compare_is_refused(
+    nngpt: Nngpt, tmp_path: Path, key: str, without: int
+) -> None:
     settings = scripted_settings(tmp_path)
-    told = nngpt("cycle", "run", "smoke-mnist", *settings, "--set", "candidates.best_of=2")
+    told = nngpt("cycle", "run", "smoke-mnist", *settings, "--set", f"candidates.{key}=2")
     assert told.returncode == 2
     assert told.stderr.splitlines()[-1] == (
-        "nngpt: candidates.best_of: the backend of 'scripted' does not tell how likely an answer "
-        "is. Set it to 1."
+        f"nngpt: candidates.{key}: the backend of 'scripted' does not tell how likely an answer "
+        f"is. Set it to {without}."
     )

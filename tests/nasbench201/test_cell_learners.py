@@ -76,8 +76,13 @@ def test_the_embedded_model_compares_its_answers_and_a_resumed_run_is_the_same(
     assert [a.parent for a in whole] == [None, whole[0].name]
 
 
+@pytest.mark.parametrize("mutations", [0, 4])
 def test_the_embedded_model_chooses_among_its_cells_and_a_resumed_run_is_the_same(
-    table: Table, base: LoadedBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: Table,
+    base: LoadedBase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mutations: int,
 ) -> None:
     monkeypatch.setattr(transformers, "load_base", lambda _: base)
     asked: list[tuple[str, int]] = []
@@ -91,9 +96,11 @@ def test_the_embedded_model_chooses_among_its_cells_and_a_resumed_run_is_the_sam
     given = (
         *(*SMALL, "learning.select=all", "prompt.better_than=null", "prompt.accuracy_quantiles=2"),
         *("candidates.best_of=4", "candidates.repeats=refuse", "llm.batch_size=12"),
+        f"candidates.mutations={mutations}",
     )
     run(tmp_path / "whole", 2, *given)
-    scored = [("Accuracy quantile: 2 of 2", 12), ("Accuracy quantile: 1 of 2", 12)]
+    compared = 12 + 3 * mutations
+    scored = [(f"Accuracy quantile: {number} of 2", compared) for number in (2, 1)]
     assert asked == scored, "not in the first cycle, whose question names no quantile"
     run(tmp_path / "halves", 1, *given)
     run(tmp_path / "halves", 2, *given)

@@ -124,7 +124,8 @@ def wanted(given: argparse.Namespace) -> list[Job]:
 def made(job: Job, folder: Path) -> dict[str, Any]:
     """Make a row: look-ups as (cell's row in the table, observed percentage), in order.
 
-    `replaced` has the numbers, from 0, of the look-ups that are random changes of known cells.
+    `random_changes` has the numbers, from 0, of the look-ups that are random changes of known
+    cells.
     """
     source = data_source(config.load("nasbench201", [f"task.options.table={job.table}"]))
     source.prepare()
@@ -133,7 +134,7 @@ def made(job: Job, folder: Path) -> dict[str, Any]:
     return {
         **asdict(job),
         "trace": [[index(cell), round(observed, 4)] for cell, observed in search.trace],
-        "replaced": search.replaced,
+        "random_changes": search.random_changes,
         "configuration": configuration(job),
         "cpu_s": round(time.process_time() - began, 1),
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
@@ -177,7 +178,7 @@ def looped(job: Job, folder: Path) -> cells.Search:
             for a in looked_up
             if a.candidate and a.evaluation
         ]
-        search.replaced = [
+        search.random_changes = [
             number for number, a in enumerate(looked_up) if a.completion.model == MUTATED
         ]
         if search.over:

@@ -197,10 +197,12 @@ class CandidatesConfig(_Section):
     answer that repeats a known network; with `repeats: crossover`, a random crossover of two of
     them. It is counted as a repair. With `best_of: N`, N times as many answers are written, and
     those are tried that the LLM takes to be the best (`prompt.accuracy_quantiles`) and has not
-    written before; the others are not stored. With `mutations: N`, N times as many random changes
-    of the arm's ten best networks compete with them. With `lag`, a cycle is written with what the LLM
-    learned up to that many cycles before the last one, so that writing, training and fine-tuning
-    overlap; the outcome is another than without, and the same at any speed.
+    written before; the others are not stored. With `mutations: N`, N random changes of the arm's
+    ten best networks compete with them for each answer that is tried. `choose_by: embedding` has
+    a Gaussian process choose, which learns from the run's tries. With `lag`, a cycle is
+    written with what the LLM learned up to that many cycles before the last one, so that writing,
+    training and fine-tuning overlap; the outcome is another than without, and the same at any
+    speed.
     """
 
     per_cycle: int = Field(50, gt=0)
@@ -212,6 +214,7 @@ class CandidatesConfig(_Section):
     repeats: Literal["refuse", "mutate", "crossover"] = "refuse"
     best_of: int = Field(1, gt=0, le=100)
     mutations: int = Field(0, ge=0, le=100)
+    choose_by: Literal["likelihood", "embedding"] = "likelihood"
     lag: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -381,7 +384,8 @@ class LearningConfig(_Section):
     reports it; `replay` also trains on all pairs again, and on the same number of networks known
     before the run.
 
-    An optimiser step learns `batch_size` × `accumulation` pairs. With `packing`, they are packed
+    An optimiser step learns `batch_size` × `accumulation` pairs. With `steps`, each fine-tuning has
+    so many, whatever the number of pairs, in place of `epochs`. With `packing`, they are packed
     without padding into rows of at most `tokens_per_batch` tokens. `save_dtype` is the dtype of the
     adapter's file. A checkpoint is written every `checkpoint_s` seconds. `options` belong to the
     learner.
@@ -405,6 +409,7 @@ class LearningConfig(_Section):
     layers_to_transform: LayerNumbers | None = None
     replay: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] | None = None
     epochs: int = Field(5, gt=0)
+    steps: int | None = Field(None, gt=0)
     batch_size: int = Field(1, gt=0)
     accumulation: int = Field(4, gt=0)
     learning_rate: float = Field(1e-5, gt=0)

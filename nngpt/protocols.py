@@ -34,6 +34,9 @@ from nngpt.records import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nngpt.data.image_survey import ImageSettings
     from nngpt.data.splits import Splits
     from nngpt.generation.contract.candidate import Defaults
@@ -113,6 +116,14 @@ class ScoresAnswers(Protocol):
 
         The end of the turn counts for those that are finished.
         """
+
+
+@runtime_checkable
+class EmbedsAnswers(Protocol):
+    """An LLM that can turn texts into vectors, whatever adapter is in use."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the vector of each text [n, d]; texts alike have vectors near each other."""
 
 
 @runtime_checkable

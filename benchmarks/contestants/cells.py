@@ -24,14 +24,15 @@ class Search:
 
     Attributes:
         trace: looked-up cells with the observed percentages, in order.
-        replaced: numbers, from 0, of the look-ups that took the place of a repeat.
+        random_changes: numbers, from 0, of the look-ups that are random changes of known cells and
+            not the policy's own.
     """
 
     table: Table
     budget: int
     chance: random.Random
     trace: list[tuple[Numbers, float]] = field(default_factory=list)
-    replaced: list[int] = field(default_factory=list)
+    random_changes: list[int] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
@@ -61,7 +62,7 @@ class Search:
         """Return a cell unless it is known, else a change of one of the ten best, as the loop."""
         known = self.known
         if cell in known:
-            self.replaced.append(len(self.trace))
+            self.random_changes.append(len(self.trace))
         best = sorted(known, key=lambda one: -known[one])[:MUTATED]
         while cell in known:
             cell = self.changed(self.chance.choice(best))

@@ -47,7 +47,7 @@ TITLES = {
 LOOPS: Mapping[str, Sequence[str]] = {
     "loop": (),
     "no-learning": ("learning.enabled=false",),
-    "frozen": ("learning.enabled=false", "prompt.better_than=null"),
+    "frozen": ("learning.enabled=false", "prompt.accuracy_quantiles=null"),
 }
 """Policies with a language model → what they change in the configuration `nasbench201`."""
 
@@ -66,12 +66,12 @@ class Results:
         curves: regret curves by data set and policy; the last regret of a row with too few
             look-ups goes on.
         short: number of rows with too few look-ups, by policy.
-        replaced: share of look-ups that took the place of a repeat, by policy; none for old rows.
+        random_changes: share of look-ups that are random changes, by policy; none for old rows.
     """
 
     curves: Mapping[tuple[str, str], Curves]
     short: Mapping[str, int]
-    replaced: Mapping[str, float]
+    random_changes: Mapping[str, float]
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]], choosing: bool = False) -> Results:
@@ -83,7 +83,7 @@ class Results:
         last = {(_name(row), row["table"], row["seed"]): row for row in rows}
         found: dict[tuple[str, str], Curves] = {}
         configurations: dict[str, str] = {}
-        short, looked_up, replaced = Counter[str](), Counter[str](), Counter[str]()
+        short, looked_up, changed = Counter[str](), Counter[str](), Counter[str]()
         for (policy, name, seed), row in last.items():
             if row["policy"] in LOOPS and (seed >= CHOOSING) is not choosing:
                 continue
@@ -96,10 +96,10 @@ class Results:
             missing = SHOWN[-1] - len(curve)
             short[policy] += missing > 0
             found.setdefault((name, policy), []).append(curve + missing * curve[-1:])
-            if "replaced" in row:
+            if "random_changes" in row:
                 looked_up[policy] += len(curve)
-                replaced[policy] += len(row["replaced"])
-        shares = {policy: replaced[policy] / count for policy, count in looked_up.items()}
+                changed[policy] += len(row["random_changes"])
+        shares = {policy: changed[policy] / count for policy, count in looked_up.items()}
         return cls(found, short, shares)
 
     @property
@@ -183,24 +183,32 @@ def markdown(results: Results) -> str:
     return "\n".join(map(markdown_table, sheets))
 
 
+RIVALS = {
+    "evolution": ">regularised evolution",
+    "frozen": ">frozen LLM",
+    "no-learning": ">learns nothing",
+}
+"""Policies with which the loop is compared beside the best search → the head of their column."""
+
+
 def _comparisons(results: Results) -> Sheet:
-    """Compare the loop with the best search without an LLM on each data set, and with `frozen`."""
-    curves, found = results.curves, list[tuple[str, str, Ratio, str]]()
+    """Compare the loop with the best search without an LLM on each data set, and with `RIVALS`."""
+    curves, found = results.curves, list[tuple[str, str, Ratio, list[str]]]()
     for table in results.tables:
         searches = [p for p in results.policies if p not in LOOPS and (table, p) in curves]
         if "loop" not in results.policies or not searches or (table, "loop") not in curves:
             continue
         best = min(searches, key=lambda p: fmean(c[-1] for c in curves[table, p]))
-        own, frozen = curves[table, "loop"], curves.get((table, "frozen"))
-        beside = _shown(ratio(own, frozen)) if frozen else NONE
+        own, others = curves[table, "loop"], [curves.get((table, p)) for p in RIVALS]
+        beside = [_shown(ratio(own, other)) if other else NONE for other in others]
         found.append((table, best, ratio(own, curves[table, best]), beside))
     corrected = holm([compared.p for _, _, compared, _ in found])
     rows = [
-        (DATA[table], TITLES[best], _shown(compared), f"{p:.4f}", beside)
+        (DATA[table], TITLES[best], _shown(compared), f"{p:.4f}", *beside)
         for (table, best, compared, beside), p in zip(found, corrected, strict=True)
     ]
     title = "Mean regret of the loop after all look-ups, divided by that of …"
-    heads = ("data set", "best search", ">ratio", ">p (Holm)", ">frozen LLM")
+    heads = ("data set", "best search", ">ratio", ">p (Holm)", *RIVALS.values())
     return Sheet(title, heads, tuple(rows))
 
 
@@ -214,13 +222,13 @@ def _regrets(results: Results) -> Sheet:
         own = [results.curves.get((table, policy), []) for table in results.tables]
         counts = "/".join(str(len(curves)) for curves in own)
         cells = [decimal(regret(curves, count)) for curves in own for count in SHOWN]
-        share = results.replaced.get(policy)
-        replaced = NONE if share is None else f"{share:.0%}"
-        rows.append((TITLES.get(policy, policy), counts, replaced, *cells))
+        share = results.random_changes.get(policy)
+        changed = NONE if share is None else f"{share:.0%}"
+        rows.append((TITLES.get(policy, policy), counts, changed, *cells))
     notes = [
         "In points of mean validation accuracy after so many look-ups, with t intervals (95%) over "
-        "seeds; n is the number of seeds, and replaced the share of look-ups that took the place "
-        "of a repeat."
+        "seeds; n is the number of seeds, and random changes the share of look-ups that are such "
+        "changes of known cells, which no LLM wrote."
     ]
     notes += [
         f"{count} rows of {policy} have too few look-ups: their last regret goes on."
@@ -228,7 +236,7 @@ def _regrets(results: Results) -> Sheet:
         if count
     ]
     heads = [f">{DATA[table]}, {count}" for table in results.tables for count in SHOWN]
-    columns = ("policy", ">n", ">replaced", *heads)
+    columns = ("policy", ">n", ">random changes", *heads)
     return Sheet("Regret", columns, tuple(rows), " ".join(notes))
 
 

@@ -17,6 +17,7 @@ from nngpt.cycle.context import RunContext
 from nngpt.cycle.threads import Threads
 from nngpt.errors import StoreError
 from nngpt.generation import best_of
+from nngpt.generation.expectation import Try
 from nngpt.generation.llm.mutation import MutationLLM
 from nngpt.generation.prompts.cycle_prompts import CyclePrompts
 from nngpt.generation.prompts.known import from_run
@@ -282,9 +283,23 @@ class Generator:
             return best_of.Pool()
         found = self.context.store.attempts(self.context.run_id, with_code=True, arm=arm)
         upto, place = self.cycle - 1 - limits.lag, (self.cycle, self._next_number())
-        best = self._best([a for a in found if a.cycle <= upto], place)
-        known = set(self._whole_answers(found))
-        return best_of.Pool(limits.best_of, limits.mutations, best, known)
+        earlier = [attempt for attempt in found if attempt.cycle <= upto]
+        return best_of.Pool(
+            written=limits.best_of,
+            mutations=limits.mutations,
+            best=self._best(earlier, place),
+            known=set(self._whole_answers(found)),
+            choose_by=limits.choose_by,
+            tries=self._tries(earlier) if arm is Arm.LOOP else (),
+        )
+
+    def _tries(self, attempts: list[AttemptRecord]) -> list[Try]:
+        """Return what came of attempts, repeats left out."""
+        return [
+            Try(answer, attempt.result.accuracy if attempt.result else None)
+            for attempt, answer in zip(attempts, self._whole_answers(attempts), strict=True)
+            if attempt.result or (attempt.refusal and attempt.refusal.stage not in REPEATED)
+        ]
 
     def _recorder(self, prompt: Prompt, arm: Arm) -> Record:
         """Return the function that stores the next batch of an arm."""

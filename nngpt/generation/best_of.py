@@ -1,9 +1,15 @@
-"""Write more answers than are tried, and keep those of which the LLM itself expects most.
+"""Write more answers than are tried, and keep those of which most is expected.
+
+`candidates.choose_by` says how: by the LLM's own likelihoods, or by what a Gaussian process expects
+from the LLM's view of the texts (`nngpt.generation.expectation`).
 
 With `prompt.accuracy_quantiles` the LLM has learned which answers reached which quantile of
 accuracy, so it can say how much likelier an answer is in the best quantile than in the worst. This
 is how TPE chooses (J. Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011),
 with the LLM as both of its densities.
+
+Random changes of the best networks may compete (`candidates.mutations`): near the end of a search
+most of what an LLM writes is known already.
 """
 
 from __future__ import annotations
@@ -15,17 +21,26 @@ from dataclasses import dataclass, replace
 
 from nngpt.config import CandidatesConfig
 from nngpt.errors import ConfigError
+from nngpt.generation import expectation
+from nngpt.generation.expectation import Try
 from nngpt.generation.llm.mutation import MutationLLM
 from nngpt.generation.prompts.quantiles import in_worst_quantile
-from nngpt.protocols import LLM, ScoresAnswers
+from nngpt.protocols import LLM, EmbedsAnswers, ScoresAnswers
 from nngpt.records import Completion, Prompt, Sampling, derive_seed
+
+LIKELIHOOD, EMBEDDING = "likelihood", "embedding"
+"""Values of `candidates.choose_by`."""
 
 
 def check(candidates: CandidatesConfig, llm: LLM) -> None:
     """Check that a backend can compare answers, if it shall. Raises: ConfigError."""
-    if isinstance(llm, ScoresAnswers):
+    if candidates.choose_by == LIKELIHOOD:
+        able, does = isinstance(llm, ScoresAnswers), "tell how likely an answer is"
+    else:
+        able, does = isinstance(llm, EmbedsAnswers), "turn answers into vectors"
+    if able:
         return
-    what = f"the backend of {llm.model!r} does not tell how likely an answer is"
+    what = f"the backend of {llm.model!r} does not {does}"
     if candidates.best_of > 1:
         raise ConfigError(what, where="candidates.best_of", hint="Set it to 1.")
     if candidates.mutations:
@@ -41,22 +56,26 @@ class Pool:
         mutations: random changes of one of the `best`.
         best: whole answers to change; without any, nothing is changed.
         known: whole answers that the arm has given before.
+        choose_by: `candidates.choose_by`.
+        tries: what came of the arm's answers, for a choice by embedding.
     """
 
     written: int = 1
     mutations: int = 0
     best: Sequence[str] = ()
     known: Collection[str] = ()
+    choose_by: str = LIKELIHOOD
+    tries: Sequence[Try] = ()
 
 
 def write(
     llm: LLM, prompt: Prompt, count: int, seed: int, sampling: Sampling, pool: Pool
 ) -> list[Completion]:
-    """Return the best `count` completions of a pool: the LLM's in the order of writing, then changes.
+    """Return the best `count` completions of a pool: the LLM's as written, then random changes.
 
     Cut-off texts, repeats, and answers that are known are kept only where there are too few others.
-    A prompt that asks for no quantile keeps the first ones. The time of all is divided among those
-    that are kept.
+    The first ones are kept if nothing tells them apart: where a prompt asks for no quantile, or
+    where nothing was tried. The time of all is divided among those that are kept.
     """
     if pool.written == 1 and not (pool.mutations and pool.best):
         return llm.generate(prompt, count, seed, sampling)
@@ -66,19 +85,14 @@ def write(
         batch = derive_seed(seed, "best of", first)
         found += llm.generate(prompt, size, batch % 2**31, sampling)
     found += _mutations(prompt, pool, count, seed, sampling)
-    seen, times_before = Counter(pool.known), list[int]()
-    for completion in found:
-        times_before.append(seen[prompt.prefill + completion.text])
-        seen[prompt.prefill + completion.text] += 1
-    scores = _scores(llm, prompt, found)
-    ranked = sorted(
-        range(len(found)),
-        key=lambda n: (not found[n].finished, times_before[n], -scores[n], n),
-    )
+    new, others = _new_ones(found, prompt, pool)
+    choose = _by_likelihood if pool.choose_by == LIKELIHOOD else _by_embedding
+    order = choose(llm, prompt, [found[number] for number in new], pool.tries)
+    kept = [*(new[place] for place in order), *others][:count]
     seconds = (time.monotonic() - began) / count
     return [
         replace(found[number], index=index, seconds=seconds)
-        for index, number in enumerate(sorted(ranked[:count]))
+        for index, number in enumerate(sorted(kept))
     ]
 
 
@@ -93,10 +107,39 @@ def _mutations(
     return changing.generate(prompt, pool.mutations * count, drawn, sampling)
 
 
-def _scores(llm: LLM, prompt: Prompt, written: Sequence[Completion]) -> list[float]:
-    """Return the log-ratio of each answer's probabilities in the best and the worst quantile."""
+def _new_ones(
+    found: Sequence[Completion], prompt: Prompt, pool: Pool
+) -> tuple[list[int], list[int]]:
+    """Return the numbers of the complete new answers, and those of the others, the best first."""
+    seen, ranks = Counter(pool.known), list[tuple[bool, int, int]]()
+    for number, completion in enumerate(found):
+        text = prompt.prefill + completion.text
+        ranks.append((not completion.finished, seen[text], number))
+        seen[text] += 1
+    new = [number for cut_off, times, number in ranks if not (cut_off or times)]
+    others = [number for cut_off, times, number in sorted(ranks) if cut_off or times]
+    return new, others
+
+
+def _by_likelihood(
+    llm: LLM, prompt: Prompt, written: Sequence[Completion], tries: Sequence[Try]
+) -> list[int]:
+    """Choose by the log-ratio of an answer's probabilities in the best and the worst quantile."""
     worst = in_worst_quantile(prompt)
     if worst is None or not isinstance(llm, ScoresAnswers):
-        return [0.0] * len(written)
+        return list(range(len(written)))
     likelihoods = (llm.log_likelihoods(one, written) for one in (prompt, worst))
-    return [high - low for high, low in zip(*likelihoods, strict=True)]
+    ratios = [high - low for high, low in zip(*likelihoods, strict=True)]
+    return sorted(range(len(written)), key=lambda number: (-ratios[number], number))
+
+
+def _by_embedding(
+    llm: LLM, prompt: Prompt, written: Sequence[Completion], tries: Sequence[Try]
+) -> list[int]:
+    """Choose by what a Gaussian process expects, from the arm's own tries."""
+    if not (tries and written and isinstance(llm, EmbedsAnswers)):
+        return list(range(len(written)))
+    tried = llm.embed([one.answer for one in tries])
+    asked = llm.embed([prompt.prefill + one.text for one in written])
+    bounds = expectation.promise(tried, tries, asked)
+    return sorted(range(len(written)), key=lambda number: (-bounds[number], number))

@@ -136,5 +136,5 @@ def test_a_run_of_the_loop_is_a_row(
     row = benchmark.made(job, tmp_path)
     assert len(row["trace"]) == len({cell for cell, _ in row["trace"]}) == 12
     assert not list(tmp_path.glob(".no-learning*"))
-    assert len(row["configuration"]) == 16 and set(row["replaced"]) <= set(range(12))
+    assert len(row["configuration"]) == 16 and set(row["random_changes"]) <= set(range(12))
     assert json.loads(json.dumps(row))["settings"] == list(settings)

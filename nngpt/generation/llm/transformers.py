@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nngpt.config import LLMConfig
 from nngpt.generation.models import chat, constrained
 from nngpt.generation.models.adapters import check_adapter
 from nngpt.generation.models.constrained import Grammars, load_xgrammar
 from nngpt.generation.models.cpu_attention import fast_cpu_attention
+from nngpt.generation.models.early_states import early_states
 from nngpt.generation.models.loading import LoadedBase, clear_memory, load_base
 from nngpt.records import Adapter, Completion, Prompt, Sampling, TrainingPair
 
 _SCORED = 2**28
 """Largest number of scores of tokens (float32) that `log_likelihoods` holds at once."""
+
+_EMBEDDED = 2048
+"""Tokens of a text that `embed` reads at most."""
 
 
 def create(config: LLMConfig) -> TransformersLLM:
@@ -45,6 +53,7 @@ class TransformersLLM:
         self._grammars: Grammars | None = None
         self._ends = self._end_tokens()
         self._pieces: dict[int, str] = {}
+        self._embedded: dict[str, NDArray[np.float32]] = {}
 
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
@@ -161,6 +170,33 @@ class TransformersLLM:
         )
         return [-loss for loss in (losses * counted).sum(1).tolist()]
 
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the mean hidden state of each text's tokens [n, d] after a fifth of the layers.
+
+        Early layers tell texts apart best (docs/decisions.md), and are read by the bare base.
+        """
+        new = [text for text in dict.fromkeys(texts) if text not in self._embedded]
+        lines = {text: chat.encode(self.base.tokenizer, text)[:_EMBEDDED] for text in new}
+        for batch in _by_length(lines, self.batch_size):
+            self._embedded |= self._embed(batch)
+        return np.array([self._embedded[text] for text in texts], np.float64)
+
+    def _embed(self, lines: Mapping[str, list[int]]) -> dict[str, NDArray[np.float32]]:
+        """Embed texts, given with their token ids, as one batch; padding comes last."""
+        import torch
+
+        device, first = self.base.model.device, min(self._ends)
+        longest = max(map(len, lines.values()))
+        # The first token of a text has a state of its own kind, so that none of the text's is.
+        rows = [[first, *ids, *[first] * (longest - len(ids))] for ids in lines.values()]
+        lengths = torch.tensor([[len(ids)] for ids in lines.values()], device=device)
+        counted = (torch.arange(longest, device=device) < lengths)[..., None]
+        bare = self._writer.disable_adapter() if self._adapter else nullcontext()
+        with torch.inference_mode(), bare:
+            states = early_states(self.base.model, torch.tensor(rows, device=device))[:, 1:]
+            means = (states.float() * counted).sum(1) / lengths.clamp(min=1)
+        return dict(zip(lines, means.cpu().numpy(), strict=True))
+
     def write_with(self, model: Any, name: str | None) -> None:
         """Generate with `model`: the base with an adapter in training, or the bare base again."""
         self._writer, self._name = model, name
@@ -253,3 +289,10 @@ class TransformersLLM:
         return {
             t for t in (*listed, tokenizer.eos_token_id, tokenizer.pad_token_id) if t is not None
         }
+
+
+def _by_length(lines: Mapping[str, list[int]], size: int) -> Iterator[dict[str, list[int]]]:
+    """Divide texts into batches of similar lengths, so that little is padded."""
+    ordered = sorted(lines, key=lambda text: len(lines[text]))
+    for first in range(0, len(ordered), size):
+        yield {text: lines[text] for text in ordered[first : first + size]}

@@ -15,6 +15,7 @@ local            local search with restarts
 tpe              Optuna's multivariate TPE
 counts           operations as often as the best quarter has them, in rounds of ten
 counts-10        ten times as many are drawn, and chosen by the ratio to the other cells
+process          a Gaussian process over operations chooses, as `choose_by: embedding`
 novel-…          random, evolution or tpe; repeats are replaced as in the loop
 
 Each row is one (data set, seed, policy, settings) with the trace of its look-ups. Runs of the loop

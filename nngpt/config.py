@@ -384,8 +384,7 @@ class LearningConfig(_Section):
     reports it; `replay` also trains on all pairs again, and on the same number of networks known
     before the run.
 
-    An optimiser step learns `batch_size` × `accumulation` pairs. With `steps`, each fine-tuning has
-    so many, whatever the number of pairs, in place of `epochs`. With `packing`, they are packed
+    An optimiser step learns `batch_size` × `accumulation` pairs. With `packing`, they are packed
     without padding into rows of at most `tokens_per_batch` tokens. `save_dtype` is the dtype of the
     adapter's file. A checkpoint is written every `checkpoint_s` seconds. `options` belong to the
     learner.
@@ -409,7 +408,6 @@ class LearningConfig(_Section):
     layers_to_transform: LayerNumbers | None = None
     replay: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] | None = None
     epochs: int = Field(5, gt=0)
-    steps: int | None = Field(None, gt=0)
     batch_size: int = Field(1, gt=0)
     accumulation: int = Field(4, gt=0)
     learning_rate: float = Field(1e-5, gt=0)

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
+
 from nngpt.cycle.generator import MUTATED
 from nngpt.data.nasbench201 import OPERATIONS, Cell, Table
+from nngpt.generation.expectation import Matrix, Try, promise
 
 Numbers = tuple[int, ...]
 """The operations of a cell by number."""
@@ -194,6 +197,33 @@ def counts(search: Search, times: int = 1) -> None:
             search.look_up(cell)
 
 
+def process(search: Search, times: int = 5) -> None:
+    """Let a Gaussian process choose among random cells and changes; ten random cells first.
+
+    In rounds of ten, from `times` random cells and as many changes of the ten best for each. It
+    does what the loop does with `candidates.choose_by: embedding`, without an LLM: a cell's vector
+    says which operation is on which edge.
+    """
+    while not search.over:
+        if len(search.trace) < ROUND:
+            search.look_up(search.any_cell())
+            continue
+        tries = [Try("", observed) for _, observed in search.trace]
+        ranked = sorted(search.trace, key=lambda one: -one[1])
+        pool = [search.any_cell() for _ in range(times * ROUND)]
+        best = [cell for cell, _ in ranked[:MUTATED]]
+        pool += [search.changed(search.chance.choice(best)) for _ in range(times * ROUND)]
+        new = [cell for cell in dict.fromkeys(pool) if cell not in search.known]
+        bounds = promise(_vectors([cell for cell, _ in search.trace]), tries, _vectors(new))
+        for number in np.argsort(-bounds)[: min(ROUND, search.budget - len(search.trace))]:
+            search.look_up(new[number])
+
+
+def _vectors(cells: list[Numbers]) -> Matrix:
+    """Return cells as one-hot vectors [n, 30]."""
+    return np.eye(len(OPERATIONS))[np.array(cells)].reshape(len(cells), -1)
+
+
 def _shares(cells: list[Numbers]) -> list[list[float]]:
     """Return the share of each operation on each edge, one added to every count."""
     total = len(cells) + len(OPERATIONS)
@@ -230,6 +260,7 @@ POLICIES: dict[str, Callable[[Search], None]] = {
     "tpe": tpe,
     "counts": counts,
     "counts-10": partial(counts, times=10),
+    "process": process,
     "novel-tpe": partial(tpe, fresh=True),
 }
 """Name of a policy → the search."""

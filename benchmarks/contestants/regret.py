@@ -42,6 +42,7 @@ TITLES = {
     "novel-evolution": "regularised evolution, repeats replaced",
     "local": "local search",
     "tpe": "TPE",
+    "process": "a Gaussian process over operations",
     "novel-tpe": "TPE, repeats replaced",
 }
 LOOPS: Mapping[str, Sequence[str]] = {

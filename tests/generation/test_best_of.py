@@ -8,14 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from command_line import Nngpt, scripted_settings
-from finetuning.tiny_folder import write_tiny_model
+from finetuning.tiny_folder import pairs, write_tiny_model
 
-from nngpt.config import LLMConfig
+from nngpt import plugins
+from nngpt.config import Config, LearningConfig, LLMConfig
 from nngpt.generation import best_of
 from nngpt.generation.best_of import Pool
+from nngpt.generation.expectation import Matrix, Try
 from nngpt.generation.llm.mutation import MODEL as MUTATED
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
@@ -81,8 +84,8 @@ def test_answers_likelier_in_the_best_quantile_than_in_the_worst_are_kept() -> N
 def test_repeats_and_known_answers_come_last() -> None:
     assert kept("ebeebe", 2) == "eb"
     assert kept("abcdef", 2, known="be") == "af"
-    assert kept("bbbeee", 3, known="be", times=2) == "bee", (
-        "there is nothing else: the best are repeated"
+    assert kept("bbbeee", 3, known="be", times=2) == "bbe", (
+        "there is nothing else: those repeated least often, the first ones first"
     )
 
 
@@ -132,6 +135,28 @@ def test_random_changes_of_the_best_compete_with_what_the_llm_writes() -> None:
     assert [one.text for one in found] == written[:2]
 
 
+class Lengths(Numbers):
+    """Sees nothing of a text but how long it is."""
+
+    def embed(self, texts: Sequence[str]) -> Matrix:
+        return np.array([[float(len(text))] for text in texts])
+
+
+def test_what_came_of_tries_chooses_by_embedding() -> None:
+    texts = ["xx", "xxxx", "xxxxxxxx", "xxx", "x", "xxxxxxx"]
+    longer_is_better = [Try("y" * n, n / 10) for n in (1, 2, 3, 5, 6, 7)]
+    pool = Pool(3, choose_by="embedding", tries=longer_is_better)
+    found = best_of.write(Lengths(texts, {}), PLAIN, 2, 7, SAMPLING, pool)
+    assert [one.text for one in found] == ["xxxxxxxx", "xxxxxxx"]
+    shorter_runs = [replace(t, accuracy=None if len(t.answer) > 4 else 0.5) for t in pool.tries]
+    found = best_of.write(
+        Lengths(texts, {}), PLAIN, 2, 7, SAMPLING, replace(pool, tries=shorter_runs)
+    )
+    assert max(len(one.text) for one in found) < 4, "what does not run ranks last"
+    found = best_of.write(Lengths(texts, {}), PLAIN, 2, 7, SAMPLING, replace(pool, tries=()))
+    assert [one.text for one in found] == texts[:2], "nothing is known yet"
+
+
 def test_a_prompt_without_a_quantile_takes_changes_only_in_place_of_repeats() -> None:
     pool = Pool(1, 4, ['"D D D A A A"'], ['"A A A A A A"'])
     llm = LikesD(['"A A A A A A"', '"B B B B B B"'], {})
@@ -173,14 +198,41 @@ def test_a_text_is_as_likely_as_its_tokens_one_by_one(
     assert cut[0] > found[0], "the end of the turn counts"
 
 
-@pytest.mark.parametrize(("key", "without"), [("best_of", 1), ("mutations", 0)])
+def test_a_text_has_the_same_vector_in_any_batch_and_with_any_adapter(tmp_path: Path) -> None:
+    """Against the plain hidden states of each text alone, read through all layers."""
+    folder = write_tiny_model(tmp_path / "tiny")
+    base = load_base(LLMConfig(model=folder, device="cpu", dtype="float32"))
+    texts = ["A B C", "x", "one two three four", "A B C"]
+    found = TransformersLLM(base, 4).embed(texts)
+    assert found.shape == (4, base.model.config.hidden_size)
+    first = min(TransformersLLM(base, 4)._ends)
+    for text, vector in zip(texts, found, strict=True):
+        ids = torch.tensor([[first, *chat.encode(base.tokenizer, text)]])
+        with torch.no_grad():
+            states = base.model(ids, output_hidden_states=True).hidden_states[1]
+        assert vector == pytest.approx(states[0, 1:].mean(0).numpy(), abs=1e-4)
+    assert TransformersLLM(base, 1).embed(texts) == pytest.approx(found, abs=1e-4)
+    tuned = TransformersLLM(base, 4)
+    settings = LearningConfig(rank=4, epochs=3, learning_rate=0.1)
+    learner = plugins.create("learner", "sft", Config(learning=settings), tuned)
+    tuned.use_adapter(learner.learn(pairs(), "one", tmp_path, None, 3, lambda *_: None))
+    assert tuned.embed(texts) == pytest.approx(found, abs=1e-4)
+    tuned.use_adapter(None)
+
+
+@pytest.mark.parametrize(
+    ("key", "without", "choice", "does"),
+    [
+        ("best_of", 1, "likelihood", "tell how likely an answer is"),
+        ("mutations", 0, "embedding", "turn answers into vectors"),
+    ],
+)
 def test_a_backend_that_cannot_compare_is_refused(
-    nngpt: Nngpt, tmp_path: Path, key: str, without: int
+    nngpt: Nngpt, tmp_path: Path, key: str, without: int, choice: str, does: str
 ) -> None:
-    settings = scripted_settings(tmp_path)
+    settings = [*scripted_settings(tmp_path), "--set", f"candidates.choose_by={choice}"]
     told = nngpt("cycle", "run", "smoke-mnist", *settings, "--set", f"candidates.{key}=2")
     assert told.returncode == 2
     assert told.stderr.splitlines()[-1] == (
-        f"nngpt: candidates.{key}: the backend of 'scripted' does not tell how likely an answer "
-        f"is. Set it to {without}."
+        f"nngpt: candidates.{key}: the backend of 'scripted' does not {does}. Set it to {without}."
     )

@@ -16,6 +16,7 @@ from nngpt.data.nasbench201 import Table
 from nngpt.errors import LearningFailed
 from nngpt.finetuning.learners.sft import LoraLearner
 from nngpt.finetuning.sft.loop import TrainingLoop
+from nngpt.generation import expectation
 from nngpt.generation.llm import transformers
 from nngpt.generation.models.loading import LoadedBase, load_base
 from nngpt.records import Adapter, Arm, TrainingPair
@@ -99,15 +100,44 @@ def test_the_embedded_model_chooses_among_its_cells_and_a_resumed_run_is_the_sam
         f"candidates.mutations={mutations}",
     )
     run(tmp_path / "whole", 2, *given)
-    compared = 12 + 3 * mutations
-    scored = [(f"Accuracy quantile: {number} of 2", compared) for number in (2, 1)]
-    assert asked == scored, "not in the first cycle, whose question names no quantile"
+    questions = [f"Accuracy quantile: {number} of 2" for number in (2, 1)]
+    named = [question for question, _ in asked]
+    assert named == questions, "not in the first cycle, whose question names no quantile"
+    assert all(3 < count <= 12 + 3 * mutations for _, count in asked), "only new ones"
     run(tmp_path / "halves", 1, *given)
     run(tmp_path / "halves", 2, *given)
     found = attempts(tmp_path / "whole")
     assert facts(attempts(tmp_path / "halves")) == facts(found)
     texts = [a.completion.text for a in found]
     assert len(texts) == 6 == len(set(texts)), "no text is chosen twice"
+
+
+def test_a_process_chooses_from_what_the_loop_tried_and_a_resumed_run_is_the_same(
+    table: Table, base: LoadedBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers, "load_base", lambda _: base)
+    known: list[tuple[list[str], list[Any]]] = []
+    promise = expectation.promise
+
+    def watched(tried: Any, tries: Any, asked: Any) -> Any:
+        known.append(([t.answer for t in tries], [t.accuracy for t in tries]))
+        return promise(tried, tries, asked)
+
+    monkeypatch.setattr(expectation, "promise", watched)
+    given = (
+        *(*SMALL, "learning.enabled=false", "candidates.choose_by=embedding"),
+        *("candidates.best_of=2", "candidates.mutations=4"),
+        *("candidates.per_cycle=6", "controls.base=0.5"),
+    )
+    run(tmp_path / "whole", 2, *given)
+    found = attempts(tmp_path / "whole")
+    first = [a for a in found if a.cycle == 1 and a.arm is Arm.LOOP]
+    assert known == [([a.candidate.written for a in first], [a.result.accuracy for a in first])], (
+        "of the loop's own, and only for the loop"
+    )
+    run(tmp_path / "halves", 1, *given)
+    run(tmp_path / "halves", 2, *given)
+    assert facts(attempts(tmp_path / "halves")) == facts(found)
 
 
 def write_script(folder: Path, cells: list[str]) -> None:

@@ -40,12 +40,13 @@ def test_searches_use_their_budget_and_get_better(benchmark: ModuleType, table: 
             curve = benchmark.regret.regrets(trace, table)
             assert len(curve) == 60 and min(curve) >= 0
             curves.append(curve[-1])
-            if name.startswith("novel") or name in ("mutate", "local", "counts-10"):
+            if name.startswith("novel") or name in ("mutate", "local", "counts-10", "process"):
                 assert len({cell for cell, _ in trace}) == 60
         last[name] = sum(curves) / len(curves)
     assert last["novel-evolution"] < last["random"] and last["local"] < last["random"]
     assert last["mutate"] < last["random"]
     assert last["counts-10"] < last["counts"] < last["random"]
+    assert last["process"] < last["mutate"]
 
 
 def test_neighbours_differ_in_one_operation(benchmark: ModuleType) -> None:

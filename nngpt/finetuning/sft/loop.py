@@ -93,7 +93,7 @@ class TrainingLoop:
         self._weights = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._group = self.settings.batch_size * self.settings.accumulation
         self._per_epoch = math.ceil(len(pairs) / self._group)
-        self._steps = self.settings.steps or self.settings.epochs * self._per_epoch
+        self._steps = self.settings.epochs * self._per_epoch
         self._adam = make_optimizer(self.optimizer, list(self._weights.values()), self.settings)
         schedule = self.settings.schedule, self.settings.warmup_steps
         self._schedule = make_schedule(self._adam, *schedule, self._steps)

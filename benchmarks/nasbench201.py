@@ -5,8 +5,9 @@
 .venv/bin/python benchmarks/nasbench201.py report rows.jsonl --figure regret.png
 
 loop             `nngpt cycle run nasbench201`
-no-learning      the same, and the LLM learns nothing (`learning.enabled: false`)
-frozen           the same, and its question names no network either (`prompt.better_than: null`)
+no-tuning        the same, but the LLM is never tuned (`learning.enabled: false`)
+no-choice        the same as loop, but no process chooses: the first new answers are tried
+frozen           neither: nothing learns
 mutate           ten random cells, then only the change that replaces repeats in the loop
 random           random cells
 evolution        regularised evolution, population 20, sample 5
@@ -20,7 +21,7 @@ novel-…          random, evolution or tpe; repeats are replaced as in the loop
 
 Each row is one (data set, seed, policy, settings) with the trace of its look-ups. Runs of the loop
 are in folders beside the rows until their row is written, so that the same command resumes. `--set`
-changes the settings of the first three, to choose recipes on CIFAR-10 with seeds from 100 on; no
+changes the settings of the first four, to choose recipes on CIFAR-10 with seeds from 100 on; no
 table shows their rows unless asked. The protocol and the results are in docs/results/nasbench201.
 """
 

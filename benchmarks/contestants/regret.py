@@ -32,8 +32,9 @@ SHOWN = (25, 50, 100)
 
 TITLES = {
     "loop": "the loop",
-    "no-learning": "the loop, nothing learned",
-    "frozen": "frozen LLM, repeats mutated",
+    "no-tuning": "the loop, LLM not tuned",
+    "no-choice": "the loop, nothing chosen",
+    "frozen": "frozen LLM, nothing chosen",
     "mutate": "mutation of the ten best",
     "random": "random search",
     "novel-random": "random search, repeats replaced",
@@ -47,8 +48,9 @@ TITLES = {
 }
 LOOPS: Mapping[str, Sequence[str]] = {
     "loop": (),
-    "no-learning": ("learning.enabled=false",),
-    "frozen": ("learning.enabled=false", "prompt.accuracy_quantiles=null"),
+    "no-tuning": ("learning.enabled=false",),
+    "no-choice": ("candidates.choose_by=likelihood",),
+    "frozen": ("learning.enabled=false", "candidates.choose_by=likelihood"),
 }
 """Policies with a language model → what they change in the configuration `nasbench201`."""
 
@@ -68,11 +70,13 @@ class Results:
             look-ups goes on.
         short: number of rows with too few look-ups, by policy.
         random_changes: share of look-ups that are random changes, by policy; none for old rows.
+        floors: mean regret after a look-up of every cell, by data set.
     """
 
     curves: Mapping[tuple[str, str], Curves]
     short: Mapping[str, int]
     random_changes: Mapping[str, float]
+    floors: Mapping[str, float]
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]], choosing: bool = False) -> Results:
@@ -101,7 +105,7 @@ class Results:
                 looked_up[policy] += len(curve)
                 changed[policy] += len(row["random_changes"])
         shares = {policy: changed[policy] / count for policy, count in looked_up.items()}
-        return cls(found, short, shares)
+        return cls(found, short, shares, {name: floor(t) for name, t in tables.items()})
 
     @property
     def policies(self) -> list[str]:
@@ -129,6 +133,27 @@ def regrets(trace: Sequence[tuple[int, float]], table: Table) -> list[float]:
             best, observed = cell, accuracy
         found.append(float(means.max() - means[best]))
     return found
+
+
+def floor(table: Table) -> float:
+    """Return the expected regret after a look-up of every cell, one noisy training each.
+
+    A training that is not the cell's luckiest hides it, so that this is more than 0.
+    """
+    observed, means = table.figures[:, :, 0], table.means
+    trainings = (~np.isnan(observed)).sum(1)
+    missed = np.zeros(len(means))  # share of a cell's trainings that are better than the current
+    best_so_far, expected = 1.0, 0.0  # chance that none of the better trainings was observed
+    for flat in np.argsort(-np.nan_to_num(observed, nan=-1.0), axis=None):
+        cell = flat // observed.shape[1]
+        left = 1 - missed[cell]
+        chance = best_so_far * (1 / trainings[cell]) / left if left > 0 else 0.0
+        expected += chance * float(means.max() - means[cell])
+        missed[cell] += 1 / trainings[cell]
+        best_so_far -= chance
+        if best_so_far < 1e-9:
+            break
+    return expected
 
 
 def regret(curves: Curves, look_ups: int) -> Estimate | None:
@@ -187,7 +212,8 @@ def markdown(results: Results) -> str:
 RIVALS = {
     "evolution": ">regularised evolution",
     "frozen": ">frozen LLM",
-    "no-learning": ">learns nothing",
+    "no-tuning": ">no tuning",
+    "no-choice": ">no choice",
 }
 """Policies with which the loop is compared beside the best search → the head of their column."""
 
@@ -231,6 +257,8 @@ def _regrets(results: Results) -> Sheet:
         "seeds; n is the number of seeds, and random changes the share of look-ups that are such "
         "changes of known cells, which no LLM wrote."
     ]
+    floors = ", ".join(f"{DATA[table]} {results.floors[table]:.2f}" for table in results.tables)
+    notes.append(f"A look-up of every cell would leave, on average: {floors}.")
     notes += [
         f"{count} rows of {policy} have too few look-ups: their last regret goes on."
         for policy, count in results.short.items()

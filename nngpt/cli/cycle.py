@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +37,9 @@ Cycles = Annotated[
 
 _Share = Annotated[float, Option(help="Share of the trained candidates to confirm.", min=0, max=1)]
 _AtLeast = Annotated[int, Option(help="Minimum sample size.", min=1)]
+_Repeats = Annotated[
+    int, Option(help="Full trainings of each candidate, with other seeds.", min=1, max=100)
+]
 _ConfirmEpochs = Annotated[int, Option(help="Epochs of each full training.", min=1)]
 _TrainLimit = Annotated[
     int | None,
@@ -255,6 +258,7 @@ def confirm(
     share: _Share = 0.05,
     epochs: _ConfirmEpochs = 20,
     at_least: _AtLeast = 10,
+    repeats: _Repeats = 1,
     train_limit: _TrainLimit = None,
     seed: _ConfirmSeed = None,
     folder: Folder = Path("runs"),
@@ -264,9 +268,9 @@ def confirm(
 ) -> None:
     """Train a sample of a run for many epochs, and compare its test accuracy with epoch 1."""
     from nngpt.cycle.confirm import ConfirmationPlan, confirm_sample, confirmation_config
-    from nngpt.reports.analysis.full_training import stratified_sample
+    from nngpt.reports.analysis.full_training import reliability_of, stratified_sample
     from nngpt.reports.sheets import rich_table
-    from nngpt.reports.tables.confirm import confirm_json, confirm_sheet
+    from nngpt.reports.tables.confirm import confirm_json, confirm_sheet, reliability_sheet
     from nngpt.reports.text import plural
     from nngpt.store.folder import find_run
 
@@ -282,12 +286,17 @@ def confirm(
         if not trained:
             raise UserError("no candidate of this run was trained", where=f"run {record.name!r}")
         sample = stratified_sample(trained, share, at_least, plan.seed)
+        pairs = []
         with progress_bars() as draw:
-            pairs = confirm_sample(store, record, sample, plan, logger(as_json), draw)
+            for repeat in range(repeats):
+                each = replace(plan, repeat=repeat)
+                pairs += confirm_sample(store, record, sample, each, logger(as_json), draw)
         title = f"Run {record.id}: {record.name}, {plural(epochs, 'epoch')}, on the test set"
         head = {"run": record.id, "name": record.name, "protocol": plan.protocol}
-        table = rich_table(confirm_sheet(pairs, len(trained), title))
-        print_result(as_json, {**head, **confirm_json(pairs, len(trained))}, table)
+        found = reliability_of([confirmation for _, confirmation in pairs])
+        tables = [rich_table(confirm_sheet(pairs, len(trained), title))]
+        tables += [rich_table(reliability_sheet(found))] if found else []
+        print_result(as_json, {**head, **confirm_json(pairs, len(trained), found)}, *tables)
 
 
 @app.command()

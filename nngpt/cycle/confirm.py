@@ -19,6 +19,7 @@ from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import ConfigError
 from nngpt.protocols import Executor, Log
 from nngpt.records import Refusal, canonical_json, derive_seed
+from nngpt.reports.analysis.full_training import REPEAT
 from nngpt.reports.tables.confirm import confirmed_line
 from nngpt.reports.text import plural
 from nngpt.sandbox.parallel import run_parallel
@@ -42,6 +43,7 @@ class ConfirmationPlan:
         seed: seed of the trainings.
         train_limit: number of training images, None for all.
         scaled: whether a limit in seconds grows with the work, compared with the run's.
+        repeat: number of the training of each candidate, from 0; each has a seed of its own.
     """
 
     run: Config
@@ -49,6 +51,7 @@ class ConfirmationPlan:
     seed: int
     train_limit: int | None
     scaled: bool = True
+    repeat: int = 0
 
     @property
     def config(self) -> Config:
@@ -68,6 +71,8 @@ class ConfirmationPlan:
         given = self.run.evaluation
         limits = {"device": given.device, "limit_s": given.limit_s, "memory_mb": given.memory_mb}
         facts = {"judged_on": "test", **images, **seeds, **limits, "scaled": self.scaled}
+        if self.repeat:
+            facts[REPEAT] = self.repeat
         return canonical_json({**self.config.evaluation.protocol(), **facts})
 
     def evaluation(self, splits: Splits) -> EvaluationConfig:
@@ -176,7 +181,8 @@ def _train(attempt: AttemptRecord, executor: Executor, plan: ConfirmationPlan) -
     """Train one attempt and return its result, or the reason for none."""
     candidate = attempt.candidate
     assert candidate is not None, "a trained attempt has code"
-    seed = derive_seed(plan.seed, "confirm", candidate.content_hash)
+    repeat = (plan.repeat,) if plan.repeat else ()
+    seed = derive_seed(plan.seed, "confirm", candidate.content_hash, *repeat)
     start = time.monotonic()
     outcome = executor.evaluate(candidate, seed)
     found = Confirmation(attempt.id, plan.protocol, seed, None, 0, (), time.monotonic() - start)

@@ -95,9 +95,9 @@ def test_the_embedded_model_chooses_among_its_cells_and_a_resumed_run_is_the_sam
 
     monkeypatch.setattr(transformers.TransformersLLM, "log_likelihoods", log_likelihoods)
     given = (
-        *(*SMALL, "learning.select=all", "prompt.better_than=null", "prompt.accuracy_quantiles=2"),
-        *("candidates.best_of=4", "candidates.repeats=refuse", "llm.batch_size=12"),
-        f"candidates.mutations={mutations}",
+        *(*SMALL, "learning.select=all", "prompt.accuracy_quantiles=2"),
+        *("candidates.best_of=4", f"candidates.mutations={mutations}", "llm.batch_size=12"),
+        *("candidates.choose_by=likelihood", "candidates.repeats=refuse"),
     )
     run(tmp_path / "whole", 2, *given)
     questions = [f"Accuracy quantile: {number} of 2" for number in (2, 1)]
@@ -125,8 +125,7 @@ def test_a_process_chooses_from_what_the_loop_tried_and_a_resumed_run_is_the_sam
 
     monkeypatch.setattr(expectation, "promise", watched)
     given = (
-        *(*SMALL, "learning.enabled=false", "candidates.choose_by=embedding"),
-        *("candidates.best_of=2", "candidates.mutations=4"),
+        *(*SMALL, "learning.enabled=false", "candidates.best_of=2", "candidates.mutations=4"),
         *("candidates.per_cycle=6", "controls.base=0.5"),
     )
     run(tmp_path / "whole", 2, *given)

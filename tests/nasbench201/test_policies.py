@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from nngpt import config
@@ -62,6 +63,22 @@ def test_regret_is_of_the_best_observed_cell(benchmark: ModuleType, table: Table
     top = means.max()
     expected = [top - means[5], top - means[5], top - means[7]]
     assert benchmark.regret.regrets(trace, table) == pytest.approx(expected)
+
+
+def test_noise_leaves_a_regret_after_a_look_up_of_every_cell(
+    benchmark: ModuleType,
+) -> None:
+    chance, left = np.random.default_rng(0), list[float]()
+    figures = chance.uniform(0, 3, (300, 3, 4)) + chance.uniform(0, 3, (300, 1, 4))
+    figures[::2, 2] = np.nan
+    table = Table(figures, 1000)
+    accuracies, means = table.figures[:, :, 0], table.means
+    for _ in range(1000):
+        drawn = (chance.random(len(means)) * (~np.isnan(accuracies)).sum(1)).astype(int)
+        best = np.argmax(accuracies[np.arange(len(means)), drawn])
+        left.append(float(means.max() - means[best]))
+    error = np.std(left) / len(left) ** 0.5
+    assert 0 < benchmark.regret.floor(table) == pytest.approx(np.mean(left), abs=4 * error)
 
 
 def test_rows_resume_and_are_reported(
@@ -132,10 +149,10 @@ def test_a_run_of_the_loop_is_a_row(
         *("llm.backend=scripted", f"llm.options.script={script}", "sampling.constrain=false"),
         "candidates.per_cycle=10",
     )
-    job = benchmark.Job("cifar10", 100, "no-learning", settings)
-    assert not config.load("nasbench201", benchmark.LOOPS["no-learning"]).learning.enabled
+    job = benchmark.Job("cifar10", 100, "no-tuning", settings)
+    assert not config.load("nasbench201", benchmark.LOOPS["no-tuning"]).learning.enabled
     row = benchmark.made(job, tmp_path)
     assert len(row["trace"]) == len({cell for cell, _ in row["trace"]}) == 12
-    assert not list(tmp_path.glob(".no-learning*"))
+    assert not list(tmp_path.glob(".no-tuning*"))
     assert len(row["configuration"]) == 16 and set(row["random_changes"]) <= set(range(12))
     assert json.loads(json.dumps(row))["settings"] == list(settings)

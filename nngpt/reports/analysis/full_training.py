@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections import Counter, defaultdict
@@ -11,12 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nngpt.records import Arm, derive_seed
+from nngpt.records import Arm, canonical_json, derive_seed
 from nngpt.statistics import Estimate, accuracy
 from nngpt.store import AttemptRecord, Confirmation
 
 FEWEST = 10
 """Smallest number of pairs for which an interval is given."""
+
+REPEAT = "repeat"
+"""Key in the protocol of a candidate's second and later full trainings: their number."""
 
 _RESAMPLES = 2000
 
@@ -135,6 +139,103 @@ def _over_pairs(values: Floats, times: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
+class Reliability:
+    """How much of the variance of one training's accuracy lies between networks.
+
+    Attributes:
+        networks: number of networks, each trained `trainings` times with other seeds.
+        between: standard deviation of the networks' expected accuracies, 0…1.
+        within: standard deviation of a network's accuracies over seeds, 0…1.
+        share: `between`² / (`between`² + `within`²), the intraclass correlation: 1 if one training
+            tells all there is to tell, 0 if it tells nothing. The interval is None for fewer than
+            ten networks.
+    """
+
+    networks: int
+    trainings: int
+    between: float
+    within: float
+    share: float
+    interval: tuple[float, float] | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether one training can be trusted to tell networks apart."""
+        if self.interval is None:
+            return "too few networks for a verdict"
+        if self.interval[0] > 0.5:
+            return "one training tells networks apart"
+        if self.interval[1] < 0.5:
+            return "one training tells seeds apart rather than networks"
+        return "not decided"
+
+
+def reliability(accuracies: Sequence[Sequence[float]], seed: int = 0) -> Reliability | None:
+    """Divide the variance of accuracies [networks, trainings] in that of networks and of seeds.
+
+    The components are those of a one-way analysis of variance with random effects (P. Shrout and
+    J. Fleiss, Intraclass Correlations, Psychological Bulletin 86, 1979, case 1), none below 0. The
+    interval is the 2.5th and 97.5th percentile of 2,000 resamples of the networks.
+
+    Returns:
+        None for fewer than two networks or two trainings.
+
+    Raises: ValueError if networks have different numbers of trainings.
+    """
+    values = np.asarray(accuracies, np.float64)
+    if len(accuracies) < 2 or values.shape[1] < 2:
+        return None
+    between, within = _components(values[None])
+    share = _share(between, within)[0]
+    interval = None
+    if len(values) >= FEWEST:
+        drawn = np.random.default_rng(seed).integers(len(values), size=(_RESAMPLES, len(values)))
+        low, high = np.percentile(_share(*_components(values[drawn])), (2.5, 97.5))
+        interval = float(low), float(high)
+    deviations = float(np.sqrt(between[0])), float(np.sqrt(within[0]))
+    return Reliability(len(values), values.shape[1], *deviations, float(share), interval)
+
+
+def _components(values: Floats) -> tuple[Floats, Floats]:
+    """Return the variance between and within networks of samples [s, networks, trainings]."""
+    trainings = values.shape[2]
+    within: Floats = values.var(axis=2, ddof=1).mean(axis=1)
+    between = values.mean(axis=2).var(axis=1, ddof=1) - within / trainings
+    return np.maximum(between, 0), within
+
+
+def _share(between: Floats, within: Floats) -> Floats:
+    """Return the share of the variance between networks; 0 where there is none at all."""
+    total = between + within
+    shares: Floats = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+    return shares
+
+
+def repeated(confirmations: Sequence[Confirmation]) -> list[list[Confirmation]]:
+    """Return the full trainings of each network that was trained several times, in order.
+
+    Of several protocols the newest counts; networks with a failed training, or with fewer trainings
+    than the others, are left out.
+    """
+    by_protocol: dict[str, dict[int, list[Confirmation]]] = defaultdict(lambda: defaultdict(list))
+    for one in confirmations:
+        protocol = {k: v for k, v in json.loads(one.protocol).items() if k != REPEAT}
+        by_protocol[canonical_json(protocol)][one.attempt_id].append(one)
+    for networks in reversed(by_protocol.values()):
+        most = max(map(len, networks.values()))
+        found = [n for n in networks.values() if all(c.accuracy is not None for c in n)]
+        if most > 1:
+            return [trainings for trainings in found if len(trainings) == most]
+    return []
+
+
+def reliability_of(confirmations: Sequence[Confirmation]) -> Reliability | None:
+    """Return the reliability of one full training, None if none was repeated."""
+    accuracies = [[c.accuracy or 0.0 for c in trainings] for trainings in repeated(confirmations)]
+    return reliability(accuracies) if len(accuracies) > 1 else None
+
+
+@dataclass(frozen=True)
 class Confirmed:
     """A candidate's first-epoch validation accuracy and its test accuracy after full training."""
 
@@ -157,6 +258,7 @@ class Ranking:
         others: number of full trainings by other protocols, which are left out.
         tau: Kendall's τ-b over all cycles; None for fewer than ten candidates or equal scores.
         by_cycle: cycle and τ-b of each cycle that has one.
+        reliability: None if no training was repeated; repeats do not count elsewhere.
     """
 
     protocol: str
@@ -165,6 +267,7 @@ class Ranking:
     others: int
     tau: Estimate | None
     by_cycle: tuple[tuple[int, Estimate], ...]
+    reliability: Reliability | None
 
 
 def ranking(
@@ -174,9 +277,10 @@ def ranking(
     if not confirmations:
         return None
     known = {a.id: a for a in attempts}
+    first = [c for c in confirmations if REPEAT not in json.loads(c.protocol)]
     # The newer of two equally common ones: failures were repeated with other limits.
-    protocol = Counter(c.protocol for c in reversed(confirmations)).most_common(1)[0][0]
-    mine = [c for c in confirmations if c.protocol == protocol]
+    protocol = Counter(c.protocol for c in reversed(first)).most_common(1)[0][0]
+    mine = [c for c in first if c.protocol == protocol]
     found = [c for c in (_confirmed(one, known.get(one.attempt_id)) for one in mine) if c]
     cycles = sorted({c.cycle for c in found})
     each = [(n, _tau_of([c for c in found if c.cycle == n])) for n in cycles]
@@ -184,9 +288,10 @@ def ranking(
         protocol=protocol,
         confirmed=tuple(found),
         failed=sum(c.accuracy is None for c in mine),
-        others=len(confirmations) - len(mine),
+        others=len(first) - len(mine),
         tau=_tau_of(found),
         by_cycle=tuple((n, tau) for n, tau in each if tau is not None),
+        reliability=reliability_of(confirmations),
     )
 
 

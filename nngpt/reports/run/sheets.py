@@ -128,6 +128,13 @@ def proxy(study: Study) -> Sheet | None:
     note = f"Protocol of the full trainings: {found.protocol}."
     note += f" {plural(found.failed, 'full training')} failed." if found.failed else ""
     note += f" Left out: {found.others:,} by other protocols." if found.others else ""
+    if reliable := found.reliability:
+        between, within = (f"{100 * x:.1f}" for x in (reliable.between, reliable.within))
+        note += (
+            f" {plural(reliable.networks, 'network')} trained {reliable.trainings} times each: "
+            f"standard deviation {between} points between networks, {within} between seeds; "
+            f"{reliable.verdict}."
+        )
     return Sheet(
         "First epoch and full training", ("cycle", ">candidates", ">τ-b [95%]"), rows, note
     )

@@ -7,7 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.full_training import FEWEST, RankAgreement, first_epoch, rank_agreement
+from nngpt.reports.analysis.full_training import (
+    FEWEST,
+    RankAgreement,
+    Reliability,
+    first_epoch,
+    rank_agreement,
+)
 from nngpt.reports.sheets import Sheet
 from nngpt.reports.text import accuracy_of, mean_of, plural
 from nngpt.statistics import mean_half_width
@@ -51,7 +57,7 @@ def _group(name: tuple[str, str], pairs: Sequence[Pair]) -> ConfirmedGroup:
 
 def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
     """Return the table of `cycle confirm`; `trained` candidates were sampled from."""
-    rows = []
+    rows, pairs = [], _first_of_each(pairs)
     for group in groups(pairs):
         means, ranks = (mean_of(group.first), mean_of(group.full)), _ranks_of(group.ranks)
         rows.append((*group.name, str(len(group.full)), *means, ranks, str(group.failed)))
@@ -63,6 +69,20 @@ def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
         f"{FEWEST} candidates or more."
     )
     return Sheet(title, (*heads, "τ-b (95% CI)", ">failed"), tuple(rows), note)
+
+
+def reliability_sheet(found: Reliability) -> Sheet:
+    """Return the table of the variance of one full training, with its verdict."""
+    low, high = found.interval or (None, None)
+    share = f"{found.share:.2f}" + (f" [{low:.2f}, {high:.2f}]" if found.interval else "")
+    deviations = (f"{100 * found.between:.1f}%", f"{100 * found.within:.1f}%")
+    note = (
+        f"{plural(found.networks, 'network')} × {found.trainings} trainings. Standard deviations "
+        "of accuracy; share: of the variance of one training, the part between networks "
+        f"(bootstrap interval for {FEWEST} networks or more). {found.verdict.capitalize()}."
+    )
+    heads = (">between networks", ">between seeds", ">share (95% CI)")
+    return Sheet("Networks or seeds", heads, ((*deviations, share),), note)
 
 
 def _ranks_of(ranks: RankAgreement) -> str:
@@ -85,17 +105,31 @@ def confirmed_line(attempt: AttemptRecord, confirmation: Confirmation) -> str:
     return f"{head}full {full:<13}{confirmation.seconds:.1f} s"
 
 
-def confirm_json(pairs: Sequence[Pair], trained: int) -> dict[str, Any]:
-    """Return the figures of `nngpt cycle confirm` and its full trainings for a script."""
+def confirm_json(
+    pairs: Sequence[Pair], trained: int, reliability: Reliability | None
+) -> dict[str, Any]:
+    """Return the figures of `nngpt cycle confirm` and its full trainings for a script.
+
+    Args:
+        pairs: all trainings; the groups are of the first of each candidate.
+    """
+    every, pairs = pairs, _first_of_each(pairs)
+    verdict = {"verdict": reliability.verdict} if reliability else {}
     return {
         "trained": trained,
+        "reliability": {**asdict(reliability), **verdict} if reliability else None,
         "sample": len(pairs),
         "groups": [_group_json(group) for group in groups(pairs)],
         "confirmations": [
             {"arm": a.arm, "cycle": a.cycle, "first_epoch": first_epoch(a), **asdict(c)}
-            for a, c in pairs
+            for a, c in every
         ],
     }
+
+
+def _first_of_each(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the first training of each candidate."""
+    return list({attempt.id: (attempt, c) for attempt, c in reversed(pairs)}.values())[::-1]
 
 
 def _group_json(group: ConfirmedGroup) -> dict[str, Any]:

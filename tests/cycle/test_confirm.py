@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from nngpt.config import Config
 from nngpt.cycle.confirm import ConfirmationPlan
 from nngpt.data.loading import data_source
 from nngpt.data.splits import Part, Splits
+from nngpt.reports.analysis.full_training import reliability
 from nngpt.store import Confirmation, Store
 
 QUICK = ("cycle", "confirm", "--epochs", "2", "--train-limit", "300")
@@ -53,6 +55,30 @@ def test_full_trainings_are_stored_reported_and_not_repeated(nngpt: Nngpt, one_r
     assert "full training of 2 candidates (2 trained earlier)." in again.stdout
     assert "too few for an interval" in again.stdout
     assert confirmations(one_run) == stored
+
+
+def test_repeated_trainings_tell_networks_from_seeds(nngpt: Nngpt, one_run: Path) -> None:
+    short = ("cycle", "confirm", "--epochs", "1", "--train-limit", "300")
+    alone = nngpt(*short, "--json")
+    done = nngpt(*short, "--repeats", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    told, once = json.loads(done.stdout), json.loads(alone.stdout)
+    assert told["groups"] == once["groups"], "the first training of each network counts there"
+    stored = confirmations(one_run)
+    assert len(stored) == len(told["confirmations"]) == 12
+    assert len({c.seed for c in stored}) == 12 and told["protocol"] == stored[0].protocol
+    rows = [
+        [c.accuracy for c in stored if c.attempt_id == n] for n in {c.attempt_id for c in stored}
+    ]
+    found = reliability(rows)
+    assert found is not None and 0 < found.share <= 1
+    assert told["reliability"] == {**asdict(found), "verdict": found.verdict}
+    shown = nngpt(*short, "--repeats", "3")
+    assert "Networks or seeds" in shown.stdout and "4 networks × 3 trainings" in shown.stdout
+    assert "seeds" in found.verdict and "ne training differs" in found.verdict
+    assert confirmations(one_run) == stored
+    report = nngpt("cycle", "report", "--out", "report")
+    assert report.returncode == 0, report.stderr
 
 
 def test_a_killed_confirmation_resumes(nngpt: Nngpt, one_run: Path) -> None:

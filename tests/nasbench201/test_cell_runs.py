@@ -44,6 +44,8 @@ SCRIPTED = (
     "llm.batch_size=5",
     "sampling.constrain=false",
     "candidates.per_cycle=6",
+    "candidates.best_of=1",
+    "candidates.mutations=0",
     "learning.learner=crash.instant_learner",
     "learning.select=top 0.5",
 )
@@ -135,7 +137,8 @@ def test_changes_come_after_all_repairs_whatever_the_speed(
 
 
 def test_the_question_names_a_worse_network(script: Path) -> None:
-    run(script, 2, *SCRIPTED, "candidates.repeats=refuse", "prompt.memory=4")
+    asks = ("prompt.better_than=5", "prompt.memory=4")
+    run(script, 2, *SCRIPTED, "candidates.repeats=refuse", *asks)
     found = attempts(script)
     accuracy = {a.completion.text: a.evaluation.accuracy for a in found if a.evaluation}
     with Store.open(script / "runs" / "nngpt.db") as store:
@@ -186,7 +189,7 @@ def test_pairs_name_a_worse_network(script: Path, monkeypatch: pytest.MonkeyPatc
         return learn(self, given, *rest)
 
     monkeypatch.setattr(InstantLearner, "learn", watched)
-    run(script, 1, *SCRIPTED)
+    run(script, 1, *SCRIPTED, "prompt.better_than=5")
     accuracy = {a.completion.text: a.evaluation.accuracy for a in attempts(script) if a.evaluation}
     ranked = sorted(accuracy, key=lambda text: accuracy[text])
     assert {pair.completion for pair in pairs} == set(ranked[3:])
@@ -267,7 +270,7 @@ def test_mistakes(script: Path, overrides: list[str], message: str) -> None:
 
 
 SMALL = ("candidates.per_cycle=2", "learning.epochs=1", "learning.layers=1", "learning.rank=2")
-QUANTILES = ("prompt.accuracy_quantiles=2", "prompt.better_than=null", "learning.select=all")
+QUANTILES = ("prompt.accuracy_quantiles=2", "learning.select=all")
 CROSSED = ("prompt.crossover=1", "prompt.parents={best: 1}", "prompt.memory=2")
 FRONT = ("learning.select=front", *CROSSED)
 

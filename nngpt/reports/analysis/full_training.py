@@ -147,8 +147,8 @@ class Reliability:
         between: standard deviation of the networks' expected accuracies, 0…1.
         within: standard deviation of a network's accuracies over seeds, 0…1.
         share: `between`² / (`between`² + `within`²), the intraclass correlation: 1 if one training
-            tells all there is to tell, 0 if it tells nothing. The interval is None for fewer than
-            ten networks.
+            tells all there is to tell, 0 if it tells nothing.
+        low: lower end of its 95% interval; `high` likewise.
     """
 
     networks: int
@@ -156,59 +156,49 @@ class Reliability:
     between: float
     within: float
     share: float
-    interval: tuple[float, float] | None
+    low: float
+    high: float
 
     @property
     def verdict(self) -> str:
         """Whether one training can be trusted to tell networks apart."""
-        if self.interval is None:
-            return "too few networks for a verdict"
-        if self.interval[0] > 0.5:
-            return "one training tells networks apart"
-        if self.interval[1] < 0.5:
-            return "one training tells seeds apart rather than networks"
-        return "not decided"
+        if self.low > 0.5:
+            return "one training differs more between networks than between seeds"
+        if self.high < 0.5:
+            return "one training differs more between seeds than between networks"
+        return "whether one training differs more between networks or seeds is not decided"
 
 
-def reliability(accuracies: Sequence[Sequence[float]], seed: int = 0) -> Reliability | None:
+def reliability(accuracies: Sequence[Sequence[float]]) -> Reliability | None:
     """Divide the variance of accuracies [networks, trainings] in that of networks and of seeds.
 
-    The components are those of a one-way analysis of variance with random effects (P. Shrout and
-    J. Fleiss, Intraclass Correlations, Psychological Bulletin 86, 1979, case 1), none below 0. The
-    interval is the 2.5th and 97.5th percentile of 2,000 resamples of the networks.
+    By a one-way analysis of variance with random effects; the interval is exact for normal
+    deviations (P. Shrout and J. Fleiss, Intraclass Correlations, Psychological Bulletin 86, 1979,
+    case 1). No component is less than 0.
 
     Returns:
-        None for fewer than two networks or two trainings.
+        None for fewer than two networks or two trainings, and if all accuracies are equal.
 
     Raises: ValueError if networks have different numbers of trainings.
     """
+    from scipy.special import fdtri
+
     values = np.asarray(accuracies, np.float64)
-    if len(accuracies) < 2 or values.shape[1] < 2:
+    if len(accuracies) < 2 or values.shape[1] < 2 or np.ptp(values) == 0:
         return None
-    between, within = _components(values[None])
-    share = _share(between, within)[0]
-    interval = None
-    if len(values) >= FEWEST:
-        drawn = np.random.default_rng(seed).integers(len(values), size=(_RESAMPLES, len(values)))
-        low, high = np.percentile(_share(*_components(values[drawn])), (2.5, 97.5))
-        interval = float(low), float(high)
-    deviations = float(np.sqrt(between[0])), float(np.sqrt(within[0]))
-    return Reliability(len(values), values.shape[1], *deviations, float(share), interval)
-
-
-def _components(values: Floats) -> tuple[Floats, Floats]:
-    """Return the variance between and within networks of samples [s, networks, trainings]."""
-    trainings = values.shape[2]
-    within: Floats = values.var(axis=2, ddof=1).mean(axis=1)
-    between = values.mean(axis=2).var(axis=1, ddof=1) - within / trainings
-    return np.maximum(between, 0), within
-
-
-def _share(between: Floats, within: Floats) -> Floats:
-    """Return the share of the variance between networks; 0 where there is none at all."""
-    total = between + within
-    shares: Floats = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
-    return shares
+    networks, trainings = values.shape
+    within = float(values.var(axis=1, ddof=1).mean())
+    of_means = float(values.mean(axis=1).var(ddof=1))
+    between = max(of_means - within / trainings, 0.0)
+    ratio = trainings * of_means / within if within else math.inf
+    freedom, rest = networks - 1, networks * (trainings - 1)
+    ends = ratio / fdtri(freedom, rest, 0.975), ratio * fdtri(rest, freedom, 0.975)
+    low, high = (
+        1.0 if math.isinf(end) else max(0.0, (end - 1) / (end + trainings - 1)) for end in ends
+    )
+    share = between / (between + within)
+    deviations = math.sqrt(between), math.sqrt(within)
+    return Reliability(networks, trainings, *deviations, share, low, high)
 
 
 def repeated(confirmations: Sequence[Confirmation]) -> list[list[Confirmation]]:

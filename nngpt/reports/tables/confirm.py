@@ -73,13 +73,12 @@ def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
 
 def reliability_sheet(found: Reliability) -> Sheet:
     """Return the table of the variance of one full training, with its verdict."""
-    low, high = found.interval or (None, None)
-    share = f"{found.share:.2f}" + (f" [{low:.2f}, {high:.2f}]" if found.interval else "")
+    share = f"{found.share:.2f} [{found.low:.2f}, {found.high:.2f}]"
     deviations = (f"{100 * found.between:.1f}%", f"{100 * found.within:.1f}%")
     note = (
         f"{plural(found.networks, 'network')} × {found.trainings} trainings. Standard deviations "
-        "of accuracy; share: of the variance of one training, the part between networks "
-        f"(bootstrap interval for {FEWEST} networks or more). {found.verdict.capitalize()}."
+        "of accuracy; share: the part of one training's variance that lies between networks, with "
+        f"an F interval. {found.verdict.capitalize()}."
     )
     heads = (">between networks", ">between seeds", ">share (95% CI)")
     return Sheet("Networks or seeds", heads, ((*deviations, share),), note)

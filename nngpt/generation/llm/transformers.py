@@ -178,6 +178,8 @@ class TransformersLLM:
         new = [text for text in dict.fromkeys(texts) if text not in self._embedded]
         lines = {text: chat.encode(self.base.tokenizer, text)[:_EMBEDDED] for text in new}
         for batch in _by_length(lines, self.batch_size):
+            if self._stopping.is_set():
+                return np.zeros((len(texts), 1))
             self._embedded |= self._embed(batch)
         return np.array([self._embedded[text] for text in texts], np.float64)
 
@@ -192,7 +194,8 @@ class TransformersLLM:
         lengths = torch.tensor([[len(ids)] for ids in lines.values()], device=device)
         counted = (torch.arange(longest, device=device) < lengths)[..., None]
         bare = self._writer.disable_adapter() if self._adapter else nullcontext()
-        with torch.inference_mode(), bare:
+        enough = clear_memory("llm.batch_size", "Lower it, with --fresh.")
+        with torch.inference_mode(), bare, enough:
             states = early_states(self.base.model, torch.tensor(rows, device=device))[:, 1:]
             means = (states.float() * counted).sum(1) / lengths.clamp(min=1)
         return dict(zip(lines, means.cpu().numpy(), strict=True))

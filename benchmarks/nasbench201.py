@@ -46,8 +46,7 @@ from nngpt import config
 from nngpt.cycle.runner import run_loop
 from nngpt.data.loading import data_source
 from nngpt.data.nasbench201 import TABLES, Cell, index, key, open_table
-from nngpt.generation.llm.mutation import MODEL as MUTATED
-from nngpt.records import Arm, canonical_json, derive_seed
+from nngpt.records import RANDOM_CHANGE, Arm, canonical_json, derive_seed
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.store import Store
 
@@ -181,7 +180,7 @@ def looped(job: Job, folder: Path) -> cells.Search:
             if a.candidate and a.evaluation
         ]
         search.random_changes = [
-            number for number, a in enumerate(looked_up) if a.completion.model == MUTATED
+            number for number, a in enumerate(looked_up) if a.completion.model == RANDOM_CHANGE
         ]
         if search.over:
             break

@@ -150,6 +150,10 @@ class Sampling:
     constrain: bool = False
 
 
+RANDOM_CHANGE = "none: a changed corpus network"
+"""The model's name in completions that are random changes of known answers."""
+
+
 @dataclass(frozen=True)
 class Completion:
     """One text that the LLM returned for a prompt.

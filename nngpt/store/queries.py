@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import bindparam, case, func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
-from nngpt.records import Arm, Result, Stage, State
+from nngpt.records import RANDOM_CHANGE, Arm, Result, Stage, State
 from nngpt.store.row_mapping import to_attempt
 from nngpt.store.states import OPEN
 from nngpt.store.tables import AdapterRow, Attempt, ClosedCycle, Run
@@ -38,6 +38,7 @@ _SUMMARY_COLUMNS = (
     Attempt.accuracy,
     Attempt.refusal_stage,
     Attempt.adapter,
+    Attempt.model,
     Attempt.repairs,
     Attempt.generation_s,
     Attempt.evaluation_s,
@@ -171,6 +172,7 @@ def _summarise(
         closed=closed is not None,
         learned=adapter.name if adapter else None,
         skipped=closed.reason if closed else "",
+        random_changes=sum(row.model == RANDOM_CHANGE for row in first),
         repairs=len(repairs),
         repairs_valid=sum(row.accuracy is not None for row in repairs),
         repairs_admitted=sum(row.state == State.ADMITTED for row in repairs),

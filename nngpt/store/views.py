@@ -241,6 +241,7 @@ class CycleSummary:
         held_out: number of held-out networks whose loss was measured; `held_out_first` and
             `held_out_last` are their mean loss per token before and after that training, or None.
         skipped: why no adapter was trained, or "".
+        random_changes: first answers that are random changes of known ones, which no LLM wrote.
         repairs_valid: repairs that were built, trained and judged.
         repairs_admitted: repairs added to the corpus, not counted in `admitted`.
         constrained: True if the settings after the code were decoded under a grammar.
@@ -262,6 +263,7 @@ class CycleSummary:
     closed: bool
     learned: str | None
     skipped: str
+    random_changes: int = 0
     repairs: int = 0
     repairs_valid: int = 0
     repairs_admitted: int = 0

@@ -12,8 +12,8 @@ from quick_runs import database, quick_run, write_answers
 from nngpt import config
 from nngpt.cli.output import console
 from nngpt.errors import ConfigError
-from nngpt.generation.llm.mutation import ACTIVATIONS, MODEL
-from nngpt.records import Arm, Stage, State
+from nngpt.generation.llm.mutation import ACTIVATIONS
+from nngpt.records import RANDOM_CHANGE, Arm, Stage, State
 from nngpt.reports.tables.runs import print_status
 from nngpt.store import AttemptRecord, Store
 
@@ -100,7 +100,7 @@ def test_each_arm_has_its_writer(with_controls: Path) -> None:
     loop = [a for a in attempts(with_controls, Arm.LOOP) if a.cycle == 2]
     assert all(a.completion.adapter for a in loop), "the loop writes with its newest adapter"
     assert all(a.completion.adapter is None for a in attempts(with_controls, Arm.BASE))
-    assert all(a.completion.model == MODEL for a in attempts(with_controls, Arm.CORPUS))
+    assert all(a.completion.model == RANDOM_CHANGE for a in attempts(with_controls, Arm.CORPUS))
     assert all(a.settled for a in attempts(with_controls))
 
 

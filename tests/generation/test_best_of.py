@@ -19,13 +19,12 @@ from nngpt.config import Config, LearningConfig, LLMConfig
 from nngpt.generation import best_of
 from nngpt.generation.best_of import Pool
 from nngpt.generation.expectation import Matrix, Try
-from nngpt.generation.llm.mutation import MODEL as MUTATED
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.loading import load_base
 from nngpt.generation.prompts.quantiles import in_quantile
 from nngpt.protocols import LLM
-from nngpt.records import Completion, Message, Prompt, Sampling
+from nngpt.records import RANDOM_CHANGE, Completion, Message, Prompt, Sampling
 
 PLAIN = Prompt("t", "0", "cell", (Message("system", "s"), Message("user", "Write.")))
 ASKED = in_quantile(PLAIN, 3, 3)
@@ -126,7 +125,7 @@ def test_random_changes_of_the_best_compete_with_what_the_llm_writes() -> None:
     pool = Pool(2, 12, best, known)
     found = best_of.write(LikesD(['"A A A A A A"'] * 4, {}), ASKED, 2, 7, SAMPLING, pool)
     assert [one.text.count("D") for one in found] == [4, 4]
-    assert {one.model for one in found} == {MUTATED}, "which tells them from the LLM's"
+    assert {one.model for one in found} == {RANDOM_CHANGE}, "which tells them from the LLM's"
     assert known[0] not in [one.text for one in found]
     again = best_of.write(LikesD(['"A A A A A A"'] * 4, {}), ASKED, 2, 7, SAMPLING, pool)
     assert [one.text for one in again] == [one.text for one in found]
@@ -161,7 +160,7 @@ def test_a_prompt_without_a_quantile_takes_changes_only_in_place_of_repeats() ->
     pool = Pool(1, 4, ['"D D D A A A"'], ['"A A A A A A"'])
     llm = LikesD(['"A A A A A A"', '"B B B B B B"'], {})
     found = best_of.write(llm, PLAIN, 2, 7, SAMPLING, pool)
-    assert [one.model for one in found] == ["numbers", MUTATED]
+    assert [one.model for one in found] == ["numbers", RANDOM_CHANGE]
 
 
 def test_a_text_is_as_likely_as_its_tokens_one_by_one(

@@ -19,7 +19,7 @@ from nngpt.finetuning.sft.loop import TrainingLoop
 from nngpt.generation import expectation
 from nngpt.generation.llm import transformers
 from nngpt.generation.models.loading import LoadedBase, load_base
-from nngpt.records import Adapter, Arm, TrainingPair
+from nngpt.records import RANDOM_CHANGE, Adapter, Arm, TrainingPair
 from nngpt.store import Store
 
 SMALL = (
@@ -134,6 +134,10 @@ def test_a_process_chooses_from_what_the_loop_tried_and_a_resumed_run_is_the_sam
     assert known == [([a.candidate.written for a in first], [a.result.accuracy for a in first])], (
         "of the loop's own, and only for the loop"
     )
+    with Store.open(tmp_path / "whole" / "runs" / "nngpt.db") as store:
+        counted = [s.random_changes for s in store.summary(1)]
+    changed = [a.completion.model == RANDOM_CHANGE for a in found if a.arm is Arm.LOOP]
+    assert sum(counted) == sum(changed) > 0 == counted[0]
     run(tmp_path / "halves", 1, *given)
     run(tmp_path / "halves", 2, *given)
     assert facts(attempts(tmp_path / "halves")) == facts(found)

@@ -31,14 +31,19 @@ from nngpt.generation.contract.layer_list import read_layers, write_layers
 from nngpt.generation.pairs import chat_pairs
 from nngpt.plugins import PluginOptions
 from nngpt.protocols import ChangesAnswers, CrossesAnswers
-from nngpt.records import Adapter, Completion, Prompt, Refusal, Sampling, derive_seed
+from nngpt.records import (
+    RANDOM_CHANGE,
+    Adapter,
+    Completion,
+    Prompt,
+    Refusal,
+    Sampling,
+    derive_seed,
+)
 
 Row = list[ast.expr]
 _Change = Callable[[Row, random.Random], bool]
 """Changes a row in place; False if the change is impossible."""
-
-MODEL = "none: a changed corpus network"
-"""The model's name in the completions of this backend."""
 
 _ACTIVATIONS = "ReLU LeakyReLU ELU GELU SiLU Mish Hardswish ReLU6 SELU CELU"
 ACTIVATIONS = _ACTIVATIONS.split()
@@ -79,7 +84,7 @@ class MutationLLM:
         crosses: cross two networks, and change only what is to be avoided.
     """
 
-    model = MODEL
+    model = RANDOM_CHANGE
     facts = "known networks with random changes, no model"
 
     def __init__(
@@ -112,7 +117,7 @@ class MutationLLM:
         started = time.monotonic()
         text = self._answer(prompt, random.Random(derive_seed(seed, index)))
         seconds = time.monotonic() - started
-        return Completion(text, MODEL, None, seed, index, 0, 0, seconds)
+        return Completion(text, RANDOM_CHANGE, None, seed, index, 0, 0, seconds)
 
     def _answer(self, prompt: Prompt, chance: random.Random) -> str:
         """Return a changed network without the prefill; retry networks that cannot be changed."""

@@ -53,6 +53,7 @@ class CyclePoint:
     admitted: int
     refused: Mapping[Stage, int]
     corpus: int | None
+    random_changes: int
     repairs: int
     repairs_valid: int
     repairs_admitted: int
@@ -132,6 +133,7 @@ def _point(
     same = (
         *("arm", "cycle", "how", "adapter", "refused", "alarm", "skipped", "retrained"),
         *("repairs", "repairs_valid", "repairs_admitted", "held_out_first", "held_out_last"),
+        "random_changes",
     )
     return CyclePoint(
         **{name: getattr(summary, name) for name in same},

@@ -17,7 +17,14 @@ from nngpt.reports.analysis.trajectory import CyclePoint
 from nngpt.reports.analysis.uplift import AT_CHANCE, LAST
 from nngpt.reports.sheets import Row, Sheet
 from nngpt.reports.tables.costs import reached_sheet, spent_sheet
-from nngpt.reports.tables.runs import HELD_OUT, HELD_OUT_NOTE, OWN_MEAN_NOTE, repairs_of
+from nngpt.reports.tables.runs import (
+    CHANGES,
+    CHANGES_NOTE,
+    HELD_OUT,
+    HELD_OUT_NOTE,
+    OWN_MEAN_NOTE,
+    repairs_of,
+)
 from nngpt.reports.text import (
     ARM_NAMES,
     accuracy,
@@ -35,7 +42,8 @@ from nngpt.statistics import Estimate
 _VERDICTS = ("worse", "no evidence", "better")
 _CYCLE = (
     "valid± best± mean± median± above_of_trained±=above_trained above_of_written±=above_written "
-    "admitted corpus nearest_jaccard_mean±=likeness repairs repairs_valid repairs_admitted alarm "
+    "admitted corpus nearest_jaccard_mean±=likeness random_changes repairs repairs_valid "
+    "repairs_admitted alarm "
     "held_out_loss_before=held_out_first held_out_loss_after=held_out_last"
 )
 _FORECAST = (
@@ -171,10 +179,12 @@ def costs(study: Study) -> list[Sheet]:
 
 
 def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
-    repairs = any(p.repairs for p in cycles)
+    repairs, changes = any(p.repairs for p in cycles), arm is not Arm.CORPUS
+    changes = changes and any(p.random_changes for p in cycles)
     held_out = any(p.held_out_first is not None for p in cycles)
     columns = (
-        *(">cycle", "written by", ">valid", ">best", ">mean", ">median"),
+        *(">cycle", "written by", *([CHANGES] if changes else ())),
+        *(">valid", ">best", ">mean", ">median"),
         *(">above threshold, of trained", ">of written", ">admitted"),
         *((">learned from",) if arm is Arm.LOOP else ()),
         *((f">{HELD_OUT}",) if held_out else ()),
@@ -184,6 +194,7 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
         (
             str(p.cycle),
             p.adapter or ("no LLM" if arm is Arm.CORPUS else "base model"),
+            *((f"{p.random_changes} of {p.written}",) if changes else ()),
             counted(p.valid),
             accuracy(p.best),
             accuracy(p.mean),
@@ -201,6 +212,7 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
     notes = [
         *([OWN_MEAN_NOTE] if any(p.retrained for p in cycles) else ()),
         *([f"{HELD_OUT.capitalize()}: {HELD_OUT_NOTE}"] if held_out else ()),
+        *([f"{CHANGES.capitalize()}: {CHANGES_NOTE}"] if changes else ()),
     ]
     return Sheet(f"{ARM_NAMES[arm]}, {modes} mode", columns, rows, " ".join(notes))
 

@@ -41,6 +41,9 @@ HELD_OUT_NOTE = (
     "fine-tuning at the end of the cycle."
 )
 
+CHANGES = "random changes"
+CHANGES_NOTE = "of known networks, which no LLM wrote but the loop chose to try."
+
 
 def story(run: RunRecord, summaries: Sequence[CycleSummary]) -> Table:
     """Return the console table of one of the runs, cycle by cycle."""
@@ -50,11 +53,15 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary]) -> Table:
         "judged, of all written; exact copies are not trained again and do not count as valid."
     )
     repairs, held_out = any(s.repairs for s in summaries), any(s.held_out for s in summaries)
+    changes = any(s.random_changes for s in summaries)
     head: tuple[str, ...] = _COLUMNS
     if any(s.retrained for s in summaries):
         caption += f" {OWN_MEAN_NOTE}"
         head = tuple(OWN_MEAN if column == "mean (95% CI)" else column for column in head)
-    columns = (*head, *(["repairs"] if repairs else []), *([HELD_OUT] if held_out else []))
+    columns = (
+        *(*head, *(["repairs"] if repairs else []), *([HELD_OUT] if held_out else [])),
+        *([CHANGES] if changes else []),
+    )
     rows = []
     for s in summaries:
         others = [f"{at} {n}" for at, n in s.refused.items() if at != Stage.DUPLICATE]
@@ -64,9 +71,12 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary]) -> Table:
         begin = (str(s.cycle), s.adapter or "base model", s.how)
         last = (", ".join(others) or "–", *([repairs_of(s)] if repairs else []))
         known = [likelihood(s.held_out_first, s.held_out_last)] if held_out else []
-        rows.append((*begin, *figures, *counts, *last, *known))
+        changed = [f"{s.random_changes} of {s.generated}"] if changes else []
+        rows.append((*begin, *figures, *counts, *last, *known, *changed))
     if held_out:
         caption += f" {HELD_OUT.capitalize()}: {HELD_OUT_NOTE}"
+    if changes:
+        caption += f" {CHANGES.capitalize()}: {CHANGES_NOTE}"
     title = f"Run {run.id}: {run.name} ({run.status})"
     return rich_table(Sheet(title, columns, tuple(rows), caption))
 
@@ -121,6 +131,7 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
             "loss_before": summary.held_out_first,
             "loss_after": summary.held_out_last,
         },
+        "random_changes": summary.random_changes,
         "repairs": {
             "written": summary.repairs,
             "valid": summary.repairs_valid,

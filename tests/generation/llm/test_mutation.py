@@ -19,7 +19,7 @@ from nngpt.generation.contract.layer_list import read_layers
 from nngpt.generation.llm import mutation
 from nngpt.generation.llm.mutation import MutationLLM, change
 from nngpt.novelty.shingles import jaccard, shingles
-from nngpt.records import Candidate, Completion, Sampling
+from nngpt.records import RANDOM_CHANGE, Candidate, Completion, Sampling
 
 LIST = (
     "nn.Sequential(nn.LazyConv2d(16, 3), nn.ReLU(), nn.LazyConv2d(32, 3), nn.GELU(), "
@@ -134,7 +134,7 @@ def test_answers_fit_the_contract_and_differ_from_the_corpus(template: str) -> N
     assert len({candidate.content_hash for candidate in good}) > 10
     nearest = max(jaccard(shingles(good[0].code), shingles(n.code)) for n in networks)
     assert nearest > 0.3, "what it was made of can still be seen"
-    assert {c.model for c in completions} == {mutation.MODEL}
+    assert {c.model for c in completions} == {RANDOM_CHANGE}
     assert {c.adapter for c in completions} == {None}
 
 

@@ -7,7 +7,7 @@
 loop             `nngpt cycle run nasbench201`
 no-tuning        the same, but the LLM is never tuned (`learning.enabled: false`)
 no-choice        the same as loop, but no process chooses: the first new answers are tried
-frozen           neither: nothing learns
+frozen           neither
 mutate           ten random cells, then only the change that replaces repeats in the loop
 random           random cells
 evolution        regularised evolution, population 20, sample 5
@@ -17,6 +17,7 @@ tpe              Optuna's multivariate TPE
 counts           operations as often as the best quarter has them, in rounds of ten
 counts-10        ten times as many are drawn, and chosen by the ratio to the other cells
 process          a Gaussian process over operations chooses, as `choose_by: embedding`
+reading          the same over what the embedded LLM makes of a cell's text; it writes none
 novel-…          random, evolution or tpe; repeats are replaced as in the loop
 
 Each row is one (data set, seed, policy, settings) with the trace of its look-ups. Runs of the loop
@@ -55,7 +56,7 @@ LOOK_UPS = 100
 
 def seeds_of(policy: str) -> range:
     """Return a policy's seeds, unless others are given: more where they are cheap."""
-    most = 20 if policy in LOOPS else 100 if policy.endswith("tpe") else 300
+    most = 20 if policy in (*LOOPS, "reading") else 100 if policy.endswith("tpe") else 300
     return range(1, most + 1)
 
 

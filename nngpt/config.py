@@ -198,11 +198,12 @@ class CandidatesConfig(_Section):
     them. It is counted as a repair. With `best_of: N`, N times as many answers are written, and
     those are tried that the LLM takes to be the best (`prompt.accuracy_quantiles`) and has not
     written before; the others are not stored. With `mutations: N`, N random changes of the arm's
-    ten best networks compete with them for each answer that is tried. `choose_by: embedding` has
-    a Gaussian process choose, which learns from the run's tries. With `lag`, a cycle is
-    written with what the LLM learned up to that many cycles before the last one, so that writing,
-    training and fine-tuning overlap; the outcome is another than without, and the same at any
-    speed.
+    ten best networks compete with them for each answer that is tried; without quantiles, they only
+    take the place of repeats. `choose_by: embedding` has a Gaussian process choose instead, which
+    learns from the run's tries; it needs `best_of` or `mutations` to choose from. With `lag`, a
+    cycle is written with what the LLM learned up to that many cycles before the last one, so that
+    writing, training and fine-tuning overlap; the outcome is another than without, and the same at
+    any speed.
     """
 
     per_cycle: int = Field(50, gt=0)

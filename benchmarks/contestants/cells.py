@@ -7,13 +7,16 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
+from nngpt import config
 from nngpt.cycle.generator import MUTATED
 from nngpt.data.nasbench201 import OPERATIONS, Cell, Table
 from nngpt.generation.expectation import Matrix, Try, promise
+from nngpt.generation.llm import transformers
+from nngpt.generation.llm.transformers import TransformersLLM
 
 Numbers = tuple[int, ...]
 """The operations of a cell by number."""
@@ -27,8 +30,8 @@ class Search:
 
     Attributes:
         trace: looked-up cells with the observed percentages, in order.
-        random_changes: numbers, from 0, of the look-ups that are random changes of known cells and
-            not the policy's own.
+        random_changes: numbers, from 0, of the look-ups that are random changes of known cells, in
+            a run of the LLM.
     """
 
     table: Table
@@ -64,8 +67,6 @@ class Search:
     def fresh(self, cell: Numbers) -> Numbers:
         """Return a cell unless it is known, else a change of one of the ten best, as the loop."""
         known = self.known
-        if cell in known:
-            self.random_changes.append(len(self.trace))
         best = sorted(known, key=lambda one: -known[one])[:MUTATED]
         while cell in known:
             cell = self.changed(self.chance.choice(best))
@@ -197,13 +198,15 @@ def counts(search: Search, times: int = 1) -> None:
             search.look_up(cell)
 
 
-def process(search: Search, times: int = 5) -> None:
+def process(search: Search, times: int = 5, reads: bool = False) -> None:
     """Let a Gaussian process choose among random cells and changes; ten random cells first.
 
     In rounds of ten, from `times` random cells and as many changes of the ten best for each. It
-    does what the loop does with `candidates.choose_by: embedding`, without an LLM: a cell's vector
-    says which operation is on which edge.
+    does what the loop does with `candidates.choose_by: embedding`, without an LLM that writes: a
+    cell's vector says which operation is on which edge; with `reads`, it is what the embedded LLM
+    makes of the cell's text.
     """
+    vectors = _hidden_states if reads else _vectors
     while not search.over:
         if len(search.trace) < ROUND:
             search.look_up(search.any_cell())
@@ -214,7 +217,7 @@ def process(search: Search, times: int = 5) -> None:
         best = [cell for cell, _ in ranked[:MUTATED]]
         pool += [search.changed(search.chance.choice(best)) for _ in range(times * ROUND)]
         new = [cell for cell in dict.fromkeys(pool) if cell not in search.known]
-        bounds = promise(_vectors([cell for cell, _ in search.trace]), tries, _vectors(new))
+        bounds = promise(vectors([cell for cell, _ in search.trace]), tries, vectors(new))
         for number in np.argsort(-bounds)[: min(ROUND, search.budget - len(search.trace))]:
             search.look_up(new[number])
 
@@ -222,6 +225,16 @@ def process(search: Search, times: int = 5) -> None:
 def _vectors(cells: list[Numbers]) -> Matrix:
     """Return cells as one-hot vectors [n, 30]."""
     return np.eye(len(OPERATIONS))[np.array(cells)].reshape(len(cells), -1)
+
+
+def _hidden_states(cells: list[Numbers]) -> Matrix:
+    """Return cells as the embedded LLM sees them [n, d]."""
+    return _reader().embed([Cell.of(cell).model_dump_json() for cell in cells])
+
+
+@cache
+def _reader() -> TransformersLLM:
+    return transformers.create(config.load("nasbench201", []).llm)
 
 
 def _shares(cells: list[Numbers]) -> list[list[float]]:
@@ -261,6 +274,7 @@ POLICIES: dict[str, Callable[[Search], None]] = {
     "counts": counts,
     "counts-10": partial(counts, times=10),
     "process": process,
+    "reading": partial(process, reads=True),
     "novel-tpe": partial(tpe, fresh=True),
 }
 """Name of a policy → the search."""

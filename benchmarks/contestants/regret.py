@@ -43,7 +43,10 @@ TITLES = {
     "novel-evolution": "regularised evolution, repeats replaced",
     "local": "local search",
     "tpe": "TPE",
+    "counts": "operations of the best quarter",
+    "counts-10": "operations of the best quarter, chosen",
     "process": "a Gaussian process over operations",
+    "reading": "a Gaussian process over hidden states",
     "novel-tpe": "TPE, repeats replaced",
 }
 LOOPS: Mapping[str, Sequence[str]] = {
@@ -69,7 +72,7 @@ class Results:
         curves: regret curves by data set and policy; the last regret of a row with too few
             look-ups goes on.
         short: number of rows with too few look-ups, by policy.
-        random_changes: share of look-ups that are random changes, by policy; none for old rows.
+        random_changes: share of look-ups that are random changes, by policy with an LLM.
         floors: mean regret after a look-up of every cell, by data set.
     """
 
@@ -101,7 +104,7 @@ class Results:
             missing = SHOWN[-1] - len(curve)
             short[policy] += missing > 0
             found.setdefault((name, policy), []).append(curve + missing * curve[-1:])
-            if "random_changes" in row:
+            if row["policy"] in LOOPS:
                 looked_up[policy] += len(curve)
                 changed[policy] += len(row["random_changes"])
         shares = {policy: changed[policy] / count for policy, count in looked_up.items()}
@@ -255,7 +258,7 @@ def _regrets(results: Results) -> Sheet:
     notes = [
         "In points of mean validation accuracy after so many look-ups, with t intervals (95%) over "
         "seeds; n is the number of seeds, and random changes the share of look-ups that are such "
-        "changes of known cells, which no LLM wrote."
+        "changes of known cells, where an LLM writes others."
     ]
     floors = ", ".join(f"{DATA[table]} {results.floors[table]:.2f}" for table in results.tables)
     notes.append(f"A look-up of every cell would leave, on average: {floors}.")

@@ -30,11 +30,16 @@ from nngpt.generation.prompts.repair import (
     repair_prompt,
 )
 from nngpt.protocols import LLM
-from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State
+from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, Stage, State
 from nngpt.store import AttemptRecord, prompt_hash
 
 MUTATED = 10
 """A repeat is replaced by a random change, or a crossover, of so many best networks."""
+
+NOT_RUNNING = frozenset(
+    {Stage.PARSE, Stage.CONTRACT, Stage.SAFETY, Stage.BUILD, Stage.FORWARD, Stage.TRAIN}
+)
+"""Stages that refuse an answer because it does not run."""
 
 Record = Callable[[list[Completion]], list[int]]
 """Stores completions and returns the ids of their attempts."""
@@ -212,12 +217,17 @@ class Generator:
         ranked = [one for one in ranked if one[0] == ranked[0][0]]
         return [answer for *_, answer in ranked[:MUTATED]]
 
-    def _whole_answers(self, attempts: list[AttemptRecord]) -> list[str]:
-        """Return the answers of attempts, each with the prefill of its prompt."""
+    def _whole_answers(self, attempts: list[AttemptRecord], canonical: bool = True) -> list[str]:
+        """Return the answers of attempts, each with the prefill of its prompt.
+
+        Args:
+            canonical: whether an answer that was read is given as its network is written.
+        """
         hashes = {attempt.prompt_hash for attempt in attempts}
         prefills = {key: self.context.store.prompt(key).prefill for key in hashes}
         return [
-            prefills[a.prompt_hash] + (a.candidate.written if a.candidate else a.completion.text)
+            prefills[a.prompt_hash]
+            + (a.candidate.written if a.candidate and canonical else a.completion.text)
             for a in attempts
         ]
 
@@ -276,29 +286,33 @@ class Generator:
     def _pool(self, arm: Arm) -> best_of.Pool:
         """Return what an arm chooses its next first answers from.
 
-        Changed are the best of the cycles that a prompt may know, so that speed does not matter.
+        Whatever depends on how far trainings are is of the cycles that a prompt may know, so that
+        speed does not matter. The control arm `base` knows its own texts only: it must not learn.
         """
         limits = self.context.config.candidates
         if limits.best_of == 1 and not limits.mutations:
             return best_of.Pool()
         found = self.context.store.attempts(self.context.run_id, with_code=True, arm=arm)
+        texts = set(self._whole_answers(found, canonical=False))
+        if arm is not Arm.LOOP:
+            return best_of.Pool(written=limits.best_of, known=texts)
         upto, place = self.cycle - 1 - limits.lag, (self.cycle, self._next_number())
         earlier = [attempt for attempt in found if attempt.cycle <= upto]
         return best_of.Pool(
             written=limits.best_of,
             mutations=limits.mutations,
             best=self._best(earlier, place),
-            known=set(self._whole_answers(found)),
+            known=texts.union(self._whole_answers(earlier)),
             choose_by=limits.choose_by,
-            tries=self._tries(earlier) if arm is Arm.LOOP else (),
+            tries=self._tries(earlier),
         )
 
     def _tries(self, attempts: list[AttemptRecord]) -> list[Try]:
-        """Return what came of attempts, repeats left out."""
+        """Return what came of attempts; repeats and trainings that were stopped are left out."""
         return [
             Try(answer, attempt.result.accuracy if attempt.result else None)
             for attempt, answer in zip(attempts, self._whole_answers(attempts), strict=True)
-            if attempt.result or (attempt.refusal and attempt.refusal.stage not in REPEATED)
+            if attempt.result or (attempt.refusal and attempt.refusal.stage in NOT_RUNNING)
         ]
 
     def _recorder(self, prompt: Prompt, arm: Arm) -> Record:

@@ -33,18 +33,22 @@ LIKELIHOOD, EMBEDDING = "likelihood", "embedding"
 
 
 def check(candidates: CandidatesConfig, llm: LLM) -> None:
-    """Check that a backend can compare answers, if it shall. Raises: ConfigError."""
-    if candidates.choose_by == LIKELIHOOD:
-        able, does = isinstance(llm, ScoresAnswers), "tell how likely an answer is"
-    else:
-        able, does = isinstance(llm, EmbedsAnswers), "turn answers into vectors"
-    if able:
-        return
-    what = f"the backend of {llm.model!r} does not {does}"
+    """Check that a backend can compare answers, if it shall. Raises: ConfigError, ModelError."""
     if candidates.best_of > 1:
-        raise ConfigError(what, where="candidates.best_of", hint="Set it to 1.")
-    if candidates.mutations:
-        raise ConfigError(what, where="candidates.mutations", hint="Set it to 0.")
+        where, hint = "candidates.best_of", "Set it to 1."
+    elif candidates.mutations:
+        where, hint = "candidates.mutations", "Set it to 0."
+    else:
+        return
+    if candidates.choose_by == LIKELIHOOD:
+        if not isinstance(llm, ScoresAnswers):
+            what = f"the backend of {llm.model!r} does not tell how likely an answer is"
+            raise ConfigError(what, where=where, hint=hint)
+    elif isinstance(llm, EmbedsAnswers):
+        llm.embed(["x"])
+    else:
+        what = f"the backend of {llm.model!r} does not turn answers into vectors"
+        raise ConfigError(what, where=where, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ def _mutations(
         return []
     changing = MutationLLM(pool.best, 1, 1, pool.known)
     drawn = derive_seed(seed, "mutations") % 2**31
-    return changing.generate(prompt, pool.mutations * count, drawn, sampling)
+    made = changing.generate(prompt, pool.mutations * count, drawn, sampling)
+    return [one for one in made if one.text]  # "": what cannot be changed
 
 
 def _new_ones(

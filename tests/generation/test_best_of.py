@@ -15,12 +15,14 @@ from command_line import Nngpt, scripted_settings
 from finetuning.tiny_folder import pairs, write_tiny_model
 
 from nngpt import plugins
-from nngpt.config import Config, LearningConfig, LLMConfig
+from nngpt.config import CandidatesConfig, Config, LearningConfig, LLMConfig
+from nngpt.errors import ModelError
 from nngpt.generation import best_of
 from nngpt.generation.best_of import Pool
 from nngpt.generation.expectation import Matrix, Try
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
+from nngpt.generation.models.early_states import early_states
 from nngpt.generation.models.loading import load_base
 from nngpt.generation.prompts.quantiles import in_quantile
 from nngpt.protocols import LLM
@@ -154,6 +156,30 @@ def test_what_came_of_tries_chooses_by_embedding() -> None:
     assert max(len(one.text) for one in found) < 4, "what does not run ranks last"
     found = best_of.write(Lengths(texts, {}), PLAIN, 2, 7, SAMPLING, replace(pool, tries=()))
     assert [one.text for one in found] == texts[:2], "nothing is known yet"
+
+
+def test_what_cannot_be_changed_does_not_compete() -> None:
+    begun = replace(ASKED, prefill='"E E')
+    pool = Pool(1, 4, ['"D D D A A A"'])
+    llm = LikesD([' A A A A"', ' B B B B"'], {})
+    found = best_of.write(llm, begun, 2, 7, SAMPLING, pool)
+    assert [one.model for one in found] == ["numbers"] * 2, "no change begins like the prompt"
+
+
+def test_a_model_whose_layers_cannot_be_read_is_refused_before_the_run() -> None:
+    class Whole:
+        def get_decoder(self) -> Whole:
+            return self
+
+    class Reads(Lengths):
+        def embed(self, texts: Sequence[str]) -> Matrix:
+            early_states(Whole(), torch.zeros(1, 1, dtype=torch.long))
+            raise AssertionError("it has no layers")
+
+    wanted = CandidatesConfig(mutations=2, choose_by="embedding")
+    with pytest.raises(ModelError, match="layers of Whole cannot be read one by one"):
+        best_of.check(wanted, Reads("", {}))
+    best_of.check(CandidatesConfig(mutations=2), Reads("", {}))
 
 
 def test_a_prompt_without_a_quantile_takes_changes_only_in_place_of_repeats() -> None:

@@ -33,7 +33,7 @@ def test_searches_use_their_budget_and_get_better(benchmark: ModuleType, table: 
     last = {}
     for name, policy in benchmark.cells.POLICIES.items():
         curves = []
-        for seed in range(1 if name.endswith("tpe") else 8):
+        for seed in range(1 if name.endswith("tpe") or name == "reading" else 8):
             search = benchmark.cells.Search(table, 60, random.Random(seed))
             policy(search)
             trace = [(index(cell), observed) for cell, observed in search.trace]
@@ -41,13 +41,23 @@ def test_searches_use_their_budget_and_get_better(benchmark: ModuleType, table: 
             curve = benchmark.regret.regrets(trace, table)
             assert len(curve) == 60 and min(curve) >= 0
             curves.append(curve[-1])
-            if name.startswith("novel") or name in ("mutate", "local", "counts-10", "process"):
+            if name.startswith("novel") or name in (
+                "mutate",
+                "local",
+                "counts-10",
+                "process",
+                "reading",
+            ):
                 assert len({cell for cell, _ in trace}) == 60
         last[name] = sum(curves) / len(curves)
     assert last["novel-evolution"] < last["random"] and last["local"] < last["random"]
     assert last["mutate"] < last["random"]
     assert last["counts-10"] < last["counts"] < last["random"]
-    assert last["process"] < last["mutate"]
+    assert last["process"] < last["mutate"] and last["reading"] < last["random"]
+
+
+def test_every_policy_has_a_name(benchmark: ModuleType) -> None:
+    assert set(benchmark.regret.TITLES) == {*benchmark.LOOPS, *benchmark.cells.POLICIES}
 
 
 def test_neighbours_differ_in_one_operation(benchmark: ModuleType) -> None:
@@ -99,7 +109,7 @@ def test_rows_resume_and_are_reported(
     capsys.readouterr()
     run(benchmark, monkeypatch, "report", rows, "--figure", figure)
     printed = capsys.readouterr().out
-    assert "| random search | 4 | 0% |" in printed and "CIFAR-10, 100" in printed
+    assert "| random search | 4 | – |" in printed and "CIFAR-10, 100" in printed
     assert figure.read_text().count("<path") > 4
     loops = [{**row, "policy": "loop", "configuration": "a"} for row in made[:6:2]]
     loops[1]["trace"] = loops[1]["trace"][:50]
@@ -147,7 +157,7 @@ def test_a_run_of_the_loop_is_a_row(
     monkeypatch.setattr(benchmark, "LOOK_UPS", 12)
     settings = (
         *("llm.backend=scripted", f"llm.options.script={script}", "sampling.constrain=false"),
-        "candidates.per_cycle=10",
+        *("candidates.per_cycle=10", "candidates.best_of=1", "candidates.mutations=0"),
     )
     job = benchmark.Job("cifar10", 100, "no-tuning", settings)
     assert not config.load("nasbench201", benchmark.LOOPS["no-tuning"]).learning.enabled

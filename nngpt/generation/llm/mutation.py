@@ -133,7 +133,7 @@ class MutationLLM:
                 written = change(written or chance.choice(self.known), self.changes, chance)
             if written and written.startswith(prompt.prefill) and written not in self.avoid:
                 break
-        return written.removeprefix(prompt.prefill)
+        return written.removeprefix(prompt.prefill) if written.startswith(prompt.prefill) else ""
 
 
 def _changed_answer(answer: str, changes: int, chance: random.Random) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -26,6 +26,9 @@ _SCORED = 2**28
 
 _EMBEDDED = 2048
 """Tokens of a text that `embed` reads at most."""
+
+_REMEMBERED = 10_000
+"""Vectors that `embed` keeps, for texts that are asked for again."""
 
 
 def create(config: LLMConfig) -> TransformersLLM:
@@ -173,32 +176,28 @@ class TransformersLLM:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the mean hidden state of each text's tokens [n, d] after a fifth of the layers.
 
-        Early layers tell texts apart best (docs/decisions.md), and are read by the bare base.
+        Early layers tell texts apart best (docs/decisions.md), and are read by the bare base. Each
+        text is read alone, so that its vector does not depend on the others. Raises: ModelError.
         """
-        new = [text for text in dict.fromkeys(texts) if text not in self._embedded]
-        lines = {text: chat.encode(self.base.tokenizer, text)[:_EMBEDDED] for text in new}
-        for batch in _by_length(lines, self.batch_size):
-            if self._stopping.is_set():
-                return np.zeros((len(texts), 1))
-            self._embedded |= self._embed(batch)
-        return np.array([self._embedded[text] for text in texts], np.float64)
+        found = []
+        for text in texts:
+            vector = self._embedded.pop(text, None)  # the last used are kept longest
+            self._embedded[text] = self._embed(text) if vector is None else vector
+            found.append(self._embedded[text])
+        for text in list(self._embedded)[:-_REMEMBERED]:
+            del self._embedded[text]
+        return np.array(found, np.float64)
 
-    def _embed(self, lines: Mapping[str, list[int]]) -> dict[str, NDArray[np.float32]]:
-        """Embed texts, given with their token ids, as one batch; padding comes last."""
+    def _embed(self, text: str) -> NDArray[np.float32]:
         import torch
 
-        device, first = self.base.model.device, min(self._ends)
-        longest = max(map(len, lines.values()))
-        # The first token of a text has a state of its own kind, so that none of the text's is.
-        rows = [[first, *ids, *[first] * (longest - len(ids))] for ids in lines.values()]
-        lengths = torch.tensor([[len(ids)] for ids in lines.values()], device=device)
-        counted = (torch.arange(longest, device=device) < lengths)[..., None]
+        # The first token has a state of its own kind, so that none of the text's is the first.
+        ids = [min(self._ends, default=0), *chat.encode(self.base.tokenizer, text)[:_EMBEDDED]]
         bare = self._writer.disable_adapter() if self._adapter else nullcontext()
-        enough = clear_memory("llm.batch_size", "Lower it, with --fresh.")
-        with torch.inference_mode(), bare, enough:
-            states = early_states(self.base.model, torch.tensor(rows, device=device))[:, 1:]
-            means = (states.float() * counted).sum(1) / lengths.clamp(min=1)
-        return dict(zip(lines, means.cpu().numpy(), strict=True))
+        with torch.inference_mode(), bare:
+            row = torch.tensor([ids], device=self.base.model.device)
+            states = early_states(self.base.model, row)[0, 1:].float()
+            return np.asarray((states.sum(0) / max(1, len(states))).cpu().numpy())
 
     def write_with(self, model: Any, name: str | None) -> None:
         """Generate with `model`: the base with an adapter in training, or the bare base again."""
@@ -292,10 +291,3 @@ class TransformersLLM:
         return {
             t for t in (*listed, tokenizer.eos_token_id, tokenizer.pad_token_id) if t is not None
         }
-
-
-def _by_length(lines: Mapping[str, list[int]], size: int) -> Iterator[dict[str, list[int]]]:
-    """Divide texts into batches of similar lengths, so that little is padded."""
-    ordered = sorted(lines, key=lambda text: len(lines[text]))
-    for first in range(0, len(ordered), size):
-        yield {text: lines[text] for text in ordered[first : first + size]}

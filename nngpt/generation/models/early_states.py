@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nngpt.errors import ModelError
+
 if TYPE_CHECKING:
     import torch
 
@@ -18,16 +20,21 @@ class _Reached(Exception):  # noqa: N818 (no error: ends the pass)
 def early_states(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """Return the hidden states [n, t, d] of token ids [n, t] after the first fifth of the layers.
 
-    The attention is causal, so that padding at the end changes no token before it.
+    Raises: ModelError if the model has no list of layers.
     """
     decoder = model.get_decoder()
+    layers = getattr(decoder, "layers", None)
+    if not layers:
+        what = f"the layers of {type(decoder).__name__} cannot be read one by one"
+        hint = "Set candidates.choose_by to likelihood."
+        raise ModelError(what, where="llm.model", hint=hint)
     found: list[torch.Tensor] = []
 
     def end(_: Any, inputs: Any, output: Any) -> None:
         found.append(output[0] if isinstance(output, tuple) else output)
         raise _Reached
 
-    layer = decoder.layers[max(1, round(SHARE * len(decoder.layers))) - 1]
+    layer = layers[max(1, round(SHARE * len(layers))) - 1]
     hook = layer.register_forward_hook(end)
     try:
         decoder(input_ids=ids, use_cache=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nngpt.errors import UserError
 from nngpt.records import Adapter, Arm, Candidate, Evaluation, Prompt, Stage, State
+from nngpt.reports.analysis.full_training import longest
 from nngpt.store import AttemptRecord, Confirmation, RunRecord, Store
 
 
@@ -62,7 +63,7 @@ def best_networks(
     if not attempts:
         hint = "Name one with --attempt, or add --known for near-duplicates of known networks"
         raise UserError("no network was admitted", where=f"run {run.name!r}", hint=hint)
-    confirmed = {c.attempt_id: c for c in store.confirmations(run.id) if c.accuracy is not None}
+    confirmed = longest(store.confirmations(run.id))
     adapters = {adapter.name: adapter for adapter in store.adapters(run.id).values()}
     found = []
     for place, attempt in enumerate(attempts, 1):

@@ -7,7 +7,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -149,6 +149,7 @@ class Reliability:
         share: `between`² / (`between`² + `within`²), the intraclass correlation: 1 if one training
             tells all there is to tell, 0 if it tells nothing.
         low: lower end of its 95% interval; `high` likewise.
+        epochs: epochs of each training, 0 if unknown.
     """
 
     networks: int
@@ -158,6 +159,7 @@ class Reliability:
     share: float
     low: float
     high: float
+    epochs: int = 0
 
     @property
     def verdict(self) -> str:
@@ -201,28 +203,41 @@ def reliability(accuracies: Sequence[Sequence[float]]) -> Reliability | None:
     return Reliability(networks, trainings, *deviations, share, low, high)
 
 
+def longest(confirmations: Sequence[Confirmation]) -> dict[int, Confirmation]:
+    """Return the longest full training of each attempt, the newest of equal ones; no repeats."""
+    good = [c for c in confirmations if c.accuracy is not None and not _is_repeat(c)]
+    return {c.attempt_id: c for c in sorted(good, key=lambda c: len(c.epochs))}
+
+
+def _is_repeat(confirmation: Confirmation) -> bool:
+    """Return True for a candidate's second or later training by a protocol."""
+    return REPEAT in json.loads(confirmation.protocol)
+
+
 def repeated(confirmations: Sequence[Confirmation]) -> list[list[Confirmation]]:
     """Return the full trainings of each network that was trained several times, in order.
 
-    Of several protocols the newest counts; networks with a failed training, or with fewer trainings
-    than the others, are left out.
+    Of several protocols the one begun last counts. Networks with a failed training are left out,
+    and so are trainings that not all others have as well, because they were interrupted.
     """
     by_protocol: dict[str, dict[int, list[Confirmation]]] = defaultdict(lambda: defaultdict(list))
     for one in confirmations:
         protocol = {k: v for k, v in json.loads(one.protocol).items() if k != REPEAT}
         by_protocol[canonical_json(protocol)][one.attempt_id].append(one)
     for networks in reversed(by_protocol.values()):
-        most = max(map(len, networks.values()))
-        found = [n for n in networks.values() if all(c.accuracy is not None for c in n)]
-        if most > 1:
-            return [trainings for trainings in found if len(trainings) == most]
+        several = [n for n in networks.values() if len(n) > 1]
+        whole = [n for n in several if all(c.accuracy is not None for c in n)]
+        if whole:
+            rounds = min(map(len, whole))
+            return [trainings[:rounds] for trainings in whole]
     return []
 
 
 def reliability_of(confirmations: Sequence[Confirmation]) -> Reliability | None:
     """Return the reliability of one full training, None if none was repeated."""
-    accuracies = [[c.accuracy or 0.0 for c in trainings] for trainings in repeated(confirmations)]
-    return reliability(accuracies) if len(accuracies) > 1 else None
+    trained = repeated(confirmations)
+    found = reliability([[c.accuracy or 0.0 for c in trainings] for trainings in trained])
+    return replace(found, epochs=len(trained[0][0].epochs)) if found else None
 
 
 @dataclass(frozen=True)
@@ -242,7 +257,7 @@ class Ranking:
     """How well the first epoch ranks a run's candidates.
 
     Attributes:
-        protocol: most common protocol of the full trainings, as JSON.
+        protocol: protocol of the longest full trainings, of these the most common, as JSON.
         confirmed: candidates trained by it, in the order of training.
         failed: number of full trainings by it that failed.
         others: number of full trainings by other protocols, which are left out.
@@ -267,9 +282,10 @@ def ranking(
     if not confirmations:
         return None
     known = {a.id: a for a in attempts}
-    first = [c for c in confirmations if REPEAT not in json.loads(c.protocol)]
+    first = [c for c in confirmations if not _is_repeat(c)]
     # The newer of two equally common ones: failures were repeated with other limits.
-    protocol = Counter(c.protocol for c in reversed(first)).most_common(1)[0][0]
+    common = [text for text, _ in Counter(c.protocol for c in reversed(first)).most_common()]
+    protocol = max(common, key=lambda p: max(len(c.epochs) for c in first if c.protocol == p))
     mine = [c for c in first if c.protocol == protocol]
     found = [c for c in (_confirmed(one, known.get(one.attempt_id)) for one in mine) if c]
     cycles = sorted({c.cycle for c in found})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nngpt.records import Arm, Stage, State
+from nngpt.reports.analysis.full_training import longest
 from nngpt.reports.analysis.pareto import fronts
 from nngpt.statistics import accuracy
 from nngpt.store import AttemptRecord, Confirmation, RunRecord, Store
@@ -166,5 +167,5 @@ def read_places(store: Store, runs: Iterable[RunRecord]) -> list[Place]:
 
 
 def _rows(store: Store, run: RunRecord, attempts: Sequence[AttemptRecord]) -> list[AttemptRow]:
-    confirmed = {c.attempt_id: c for c in store.confirmations(run.id) if c.accuracy is not None}
+    confirmed = longest(store.confirmations(run.id))
     return [attempt_row(run, attempt, confirmed.get(attempt.id)) for attempt in attempts]

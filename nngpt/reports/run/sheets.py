@@ -139,9 +139,9 @@ def proxy(study: Study) -> Sheet | None:
     if reliable := found.reliability:
         between, within = (f"{100 * x:.1f}" for x in (reliable.between, reliable.within))
         note += (
-            f" {plural(reliable.networks, 'network')} trained {reliable.trainings} times each: "
-            f"standard deviation {between} points between networks, {within} between seeds; "
-            f"{reliable.verdict}."
+            f" {plural(reliable.networks, 'network')} trained {reliable.trainings} times each for "
+            f"{plural(reliable.epochs, 'epoch')}: standard deviation {between} points between "
+            f"networks, {within} between seeds; {reliable.verdict}."
         )
     return Sheet(
         "First epoch and full training", ("cycle", ">candidates", ">τ-b [95%]"), rows, note

@@ -42,7 +42,7 @@ HELD_OUT_NOTE = (
 )
 
 CHANGES = "random changes"
-CHANGES_NOTE = "of known networks, which no LLM wrote but the loop chose to try."
+CHANGES_NOTE = "of known networks; no LLM wrote them."
 
 
 def story(run: RunRecord, summaries: Sequence[CycleSummary]) -> Table:

@@ -56,8 +56,7 @@ LOOK_UPS = 100
 
 def seeds_of(policy: str) -> range:
     """Return a policy's seeds, unless others are given: more where they are cheap."""
-    most = 20 if policy in (*LOOPS, "reading") else 100 if policy.endswith("tpe") else 300
-    return range(1, most + 1)
+    return range(1, (20 if policy in (*LOOPS, "reading") else 100) + 1)
 
 
 @dataclass(frozen=True)

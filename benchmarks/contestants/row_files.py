@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping
@@ -18,14 +19,20 @@ def parsers(description: str | None) -> tuple[ArgumentParser, ArgumentParser, Ar
     commands = parser.add_subparsers(dest="command", required=True)
     runs, reports = (commands.add_parser(name) for name in ("run", "report"))
     runs.add_argument("--out", type=Path, required=True, help="JSONL file; its rows are kept")
-    reports.add_argument("files", type=Path, nargs="+", help="JSONL files of `run`")
+    reports.add_argument("files", type=Path, nargs="+", help="JSONL files of `run`, .gz or not")
     reports.add_argument("--figure", type=Path, help="file of the figure, .png or .svg")
     return parser, runs, reports
 
 
 def read(*files: Path) -> list[dict[str, Any]]:
-    """Return the rows of files, none of a file that is not there."""
-    return [json.loads(line) for file in files for line in whole_lines(file)]
+    """Return the rows of files, also compressed with gzip; none of a file that is not there."""
+    return [json.loads(line) for file in files for line in _lines(file)]
+
+
+def _lines(file: Path) -> list[bytes]:
+    if file.suffix == ".gz":
+        return gzip.decompress(file.read_bytes()).splitlines()
+    return whole_lines(file)
 
 
 def append(file: Path, row: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 import random
@@ -109,6 +110,10 @@ def test_rows_resume_and_are_reported(
     capsys.readouterr()
     run(benchmark, monkeypatch, "report", rows, "--figure", figure)
     printed = capsys.readouterr().out
+    packed = tmp_path / "rows.jsonl.gz"
+    packed.write_bytes(gzip.compress(rows.read_bytes()))
+    run(benchmark, monkeypatch, "report", packed)
+    assert capsys.readouterr().out == printed
     assert "| random search | 4 | – |" in printed and "CIFAR-10, 100" in printed
     assert figure.read_text().count("<path") > 4
     loops = [{**row, "policy": "loop", "configuration": "a"} for row in made[:6:2]]

@@ -13,10 +13,6 @@ SHARE = 0.2
 """Share of the layers that is read."""
 
 
-class _Reached(Exception):  # noqa: N818 (no error: ends the pass)
-    """Ends a forward pass after the last layer that is wanted."""
-
-
 def early_states(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """Return the hidden states [n, t, d] of token ids [n, t] after the first fifth of the layers.
 
@@ -30,16 +26,15 @@ def early_states(model: Any, ids: torch.Tensor) -> torch.Tensor:
         raise ModelError(what, where="llm.model", hint=hint)
     found: list[torch.Tensor] = []
 
-    def end(_: Any, inputs: Any, output: Any) -> None:
+    def keep(_: Any, inputs: Any, output: Any) -> None:
         found.append(output[0] if isinstance(output, tuple) else output)
-        raise _Reached
 
-    layer = layers[max(1, round(SHARE * len(layers))) - 1]
-    hook = layer.register_forward_hook(end)
+    early = layers[: max(1, round(SHARE * len(layers)))]
+    hook = early[-1].register_forward_hook(keep)
+    decoder.layers = early
     try:
         decoder(input_ids=ids, use_cache=False)
-    except _Reached:
-        pass
     finally:
+        decoder.layers = layers
         hook.remove()
     return found[0]

@@ -72,7 +72,7 @@ def test_repeated_trainings_tell_networks_from_seeds(nngpt: Nngpt, one_run: Path
     ]
     found = reliability(rows)
     assert found is not None and 0 < found.share <= 1
-    assert told["reliability"] == {**asdict(found), "verdict": found.verdict}
+    assert told["reliability"] == {**asdict(found), "epochs": 1, "verdict": found.verdict}
     shown = nngpt(*short, "--repeats", "3")
     assert "Networks or seeds" in shown.stdout and "4 networks × 3 trainings" in shown.stdout
     assert "seeds" in found.verdict and "ne training differs" in found.verdict

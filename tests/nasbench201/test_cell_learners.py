@@ -138,8 +138,8 @@ def test_a_process_chooses_from_what_the_loop_tried_and_a_resumed_run_is_the_sam
         counted = [s.random_changes for s in store.summary(1)]
     changed = [a.completion.model == RANDOM_CHANGE for a in found if a.arm is Arm.LOOP]
     assert sum(counted) == sum(changed) > 0 == counted[0]
-    base = [a.completion.model for a in found if a.arm is Arm.BASE and not a.repairs]
-    assert base and RANDOM_CHANGE not in base, "the frozen LLM alone writes its first answers"
+    frozen = [a.completion.model for a in found if a.arm is Arm.BASE and not a.repairs]
+    assert frozen and RANDOM_CHANGE not in frozen, "the frozen LLM writes its first answers itself"
     run(tmp_path / "halves", 1, *given)
     run(tmp_path / "halves", 2, *given)
     assert facts(attempts(tmp_path / "halves")) == facts(found)

@@ -141,7 +141,7 @@ def regrets(trace: Sequence[tuple[int, float]], table: Table) -> list[float]:
 def floor(table: Table) -> float:
     """Return the expected regret after a look-up of every cell, one noisy training each.
 
-    A training that is not the cell's luckiest hides it, so that this is more than 0.
+    Lucky trainings of other cells hide the best one, so that this is more than 0.
     """
     observed, means = table.figures[:, :, 0], table.means
     trainings = (~np.isnan(observed)).sum(1)

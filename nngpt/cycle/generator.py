@@ -23,6 +23,7 @@ from nngpt.generation.prompts.cycle_prompts import CyclePrompts
 from nngpt.generation.prompts.known import from_run
 from nngpt.generation.prompts.memory import last_tries, make_memory
 from nngpt.generation.prompts.repair import (
+    REPAIRABLE,
     REPEATED,
     answers_of_llm,
     first_answers,
@@ -30,16 +31,11 @@ from nngpt.generation.prompts.repair import (
     repair_prompt,
 )
 from nngpt.protocols import LLM
-from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, Stage, State
+from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State
 from nngpt.store import AttemptRecord, prompt_hash
 
 MUTATED = 10
 """A repeat is replaced by a random change, or a crossover, of so many best networks."""
-
-NOT_RUNNING = frozenset(
-    {Stage.PARSE, Stage.CONTRACT, Stage.SAFETY, Stage.BUILD, Stage.FORWARD, Stage.TRAIN}
-)
-"""Stages that refuse an answer because it does not run."""
 
 Record = Callable[[list[Completion]], list[int]]
 """Stores completions and returns the ids of their attempts."""
@@ -199,19 +195,22 @@ class Generator:
         prompt = self.context.store.prompt(repeat.prompt_hash)
         found = self.context.store.attempts(self.context.run_id, with_code=True, arm=arm)
         earlier = [a for a in found if not (a.cycle == self.cycle and a.repairs)]
-        best = self._best(earlier, (repeat.cycle, repeat.batch))
+        answers = self._whole_answers(earlier)
+        best = self._best(earlier, answers, (repeat.cycle, repeat.batch))
         avoid = set(self._whole_answers(found))
         llm = MutationLLM(best, 1, 1, avoid, crosses=how == "crossover")
         return self._start_repair(repeat, prompt, llm) if best else None
 
-    def _best(self, attempts: list[AttemptRecord], place: tuple[int, int]) -> list[str]:
-        """Return the best trained answers of an arm, whole, for a change in a cycle and batch.
+    def _best(
+        self, attempts: list[AttemptRecord], answers: list[str], place: tuple[int, int]
+    ) -> list[str]:
+        """Return the best trained answers of an arm, for a change in a cycle and batch.
 
         They are of the place's island, if any is.
         """
         ranked = sorted(
             (self._is_elsewhere(a, place), -a.result.accuracy, a.id, answer)
-            for a, answer in zip(attempts, self._whole_answers(attempts), strict=True)
+            for a, answer in zip(attempts, answers, strict=True)
             if a.result and a.candidate
         )
         ranked = [one for one in ranked if one[0] == ranked[0][0]]
@@ -298,21 +297,22 @@ class Generator:
             return best_of.Pool(written=limits.best_of, known=texts)
         upto, place = self.cycle - 1 - limits.lag, (self.cycle, self._next_number())
         earlier = [attempt for attempt in found if attempt.cycle <= upto]
+        answers = self._whole_answers(earlier)
         return best_of.Pool(
             written=limits.best_of,
             mutations=limits.mutations,
-            best=self._best(earlier, place),
-            known=texts.union(self._whole_answers(earlier)),
+            best=self._best(earlier, answers, place),
+            known=texts.union(answers),
             choose_by=limits.choose_by,
-            tries=self._tries(earlier),
+            tries=self._tries(earlier, answers),
         )
 
-    def _tries(self, attempts: list[AttemptRecord]) -> list[Try]:
+    def _tries(self, attempts: list[AttemptRecord], answers: list[str]) -> list[Try]:
         """Return what came of attempts; repeats and trainings that were stopped are left out."""
         return [
             Try(answer, attempt.result.accuracy if attempt.result else None)
-            for attempt, answer in zip(attempts, self._whole_answers(attempts), strict=True)
-            if attempt.result or (attempt.refusal and attempt.refusal.stage in NOT_RUNNING)
+            for attempt, answer in zip(attempts, answers, strict=True)
+            if attempt.result or (attempt.refusal and attempt.refusal.stage in REPAIRABLE)
         ]
 
     def _recorder(self, prompt: Prompt, arm: Arm) -> Record:

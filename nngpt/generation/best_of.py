@@ -28,8 +28,8 @@ from nngpt.generation.prompts.quantiles import in_worst_quantile
 from nngpt.protocols import LLM, EmbedsAnswers, ScoresAnswers
 from nngpt.records import Completion, Prompt, Sampling, derive_seed
 
-LIKELIHOOD, EMBEDDING = "likelihood", "embedding"
-"""Values of `candidates.choose_by`."""
+LIKELIHOOD = "likelihood"
+"""Value of `candidates.choose_by`; the other one is "embedding"."""
 
 
 def check(candidates: CandidatesConfig, llm: LLM) -> None:
@@ -90,8 +90,9 @@ def write(
         found += llm.generate(prompt, size, batch % 2**31, sampling)
     found += _mutations(prompt, pool, count, seed, sampling)
     new, others = _new_ones(found, prompt, pool)
-    choose = _by_likelihood if pool.choose_by == LIKELIHOOD else _by_embedding
-    order = choose(llm, prompt, [found[number] for number in new], pool.tries)
+    score = _likelihoods if pool.choose_by == LIKELIHOOD else _bounds
+    scores = score(llm, prompt, [found[number] for number in new], pool.tries)
+    order = sorted(range(len(new)), key=lambda place: -scores[place])
     kept = [*(new[place] for place in order), *others][:count]
     seconds = (time.monotonic() - began) / count
     return [
@@ -126,25 +127,23 @@ def _new_ones(
     return new, others
 
 
-def _by_likelihood(
+def _likelihoods(
     llm: LLM, prompt: Prompt, written: Sequence[Completion], tries: Sequence[Try]
-) -> list[int]:
-    """Choose by the log-ratio of an answer's probabilities in the best and the worst quantile."""
+) -> Sequence[float]:
+    """Return the log-ratio of each answer's probabilities in the best and the worst quantile."""
     worst = in_worst_quantile(prompt)
     if worst is None or not isinstance(llm, ScoresAnswers):
-        return list(range(len(written)))
+        return [0.0] * len(written)
     likelihoods = (llm.log_likelihoods(one, written) for one in (prompt, worst))
-    ratios = [high - low for high, low in zip(*likelihoods, strict=True)]
-    return sorted(range(len(written)), key=lambda number: (-ratios[number], number))
+    return [high - low for high, low in zip(*likelihoods, strict=True)]
 
 
-def _by_embedding(
+def _bounds(
     llm: LLM, prompt: Prompt, written: Sequence[Completion], tries: Sequence[Try]
-) -> list[int]:
-    """Choose by what a Gaussian process expects, from the arm's own tries."""
+) -> Sequence[float]:
+    """Return what a Gaussian process expects of each answer, from the arm's own tries."""
     if not (tries and written and isinstance(llm, EmbedsAnswers)):
-        return list(range(len(written)))
+        return [0.0] * len(written)
     tried = llm.embed([one.answer for one in tries])
     asked = llm.embed([prompt.prefill + one.text for one in written])
-    bounds = expectation.promise(tried, tries, asked)
-    return sorted(range(len(written)), key=lambda number: (-bounds[number], number))
+    return list(expectation.promise(tried, tries, asked))

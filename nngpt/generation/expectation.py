@@ -44,12 +44,14 @@ def promise(tried: Matrix, tries: Sequence[Try], asked: Matrix) -> Vector:
         tried: vectors of the tries [n, d].
         asked: vectors of the answers [m, d].
     """
+    from scipy.spatial.distance import cdist
+
     targets = _ranks([-1.0 if t.accuracy is None else t.accuracy for t in tries])
     known, others = _standardised(tried, asked)
-    apart = _distances(known, known)
+    apart = cdist(known, known, "sqeuclidean")
     width = float(np.median(apart)) or 1.0
     alike = np.exp(-apart / width) + NOISE * np.eye(len(known))
-    near = np.exp(-_distances(others, known) / width)
+    near = np.exp(-cdist(others, known, "sqeuclidean") / width)
     weights = np.linalg.solve(alike, near.T)
     unknown = np.maximum(1 - (near * weights.T).sum(1), 0)
     bound: Vector = targets @ weights + CURIOSITY * np.sqrt(unknown)
@@ -58,11 +60,11 @@ def promise(tried: Matrix, tries: Sequence[Try], asked: Matrix) -> Vector:
 
 def _ranks(values: Sequence[float]) -> Vector:
     """Return the ranks of values, scaled to mean 0 and variance 1; equal values share one."""
-    array = np.asarray(values)
-    below = (array[None] < array[:, None]).sum(1)
-    ranks = below + (array[None] == array[:, None]).sum(1) / 2
-    centred = ranks - ranks.mean()
-    return np.asarray(centred / (centred.std() or 1.0))
+    from scipy.stats import rankdata
+
+    ranks: Vector = rankdata(values)
+    centred: Vector = ranks - ranks.mean()
+    return centred / (centred.std() or 1.0)
 
 
 def _standardised(known: Matrix, others: Matrix) -> tuple[Matrix, Matrix]:
@@ -70,10 +72,3 @@ def _standardised(known: Matrix, others: Matrix) -> tuple[Matrix, Matrix]:
     mean, spread = known.mean(0), known.std(0)
     spread[spread < 1e-6 * (spread.max() or 1.0)] = np.inf
     return (known - mean) / spread, (others - mean) / spread
-
-
-def _distances(one: Matrix, other: Matrix) -> Matrix:
-    """Return the squared distance of each row of `one` [n, d] and `other` [m, d] as [n, m]."""
-    lengths = (one**2).sum(1)[:, None] + (other**2).sum(1)[None]
-    apart: Matrix = np.maximum(lengths - 2 * one @ other.T, 0)
-    return apart

@@ -1,0 +1,78 @@
+"""Report of the levers: the regret and the last third of each, beside the plain loop's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from nngpt.data.nasbench201 import key, open_table
+from nngpt.reports.sheets import Sheet, markdown_table
+from nngpt.reports.text import decimal
+from nngpt.statistics import Estimate, mean_half_width
+
+from .regret import regrets
+
+LAST_THIRD = 67
+"""Look-ups before the last third of a hundred."""
+
+Figures = Mapping[str, float]
+
+
+def figures(row: Mapping[str, Any]) -> Figures:
+    """Return what is reported of a row.
+
+    `regret` is the one after all look-ups; `accuracy` is the mean accuracy of the cells that were
+    looked up in the last third, in percent; `changes` is the share of random changes among these;
+    `cpu_s` is the CPU time of the row.
+    """
+    table, trace = open_table(key(row["table"])), row["trace"]
+    last = range(LAST_THIRD, len(trace))
+    return {
+        "regret": regrets(trace, table)[-1],
+        "accuracy": fmean(float(table.means[trace[number][0]]) for number in last),
+        "changes": len(set(row["random_changes"]) & set(last)) / len(last),
+        "cpu_s": row["cpu_s"],
+    }
+
+
+def markdown(rows: Sequence[Mapping[str, Any]], names: Mapping[tuple[str, ...], str]) -> str:
+    """Return the table: each lever's rows beside those of the first name, seed by seed.
+
+    Args:
+        names: levers by the settings of their rows; rows with other settings are left out.
+    """
+    found: dict[str, dict[int, Figures]] = {name: {} for name in names.values()}
+    for row in rows:
+        if tuple(row["settings"]) in names:
+            found[names[tuple(row["settings"])]][row["seed"]] = figures(row)
+    plain = next(iter(found.values()))
+    lines = [_line(name, own, plain) for name, own in found.items() if own]
+    note = (
+        "After 100 look-ups, t intervals (95%) over seeds. Differences are to the plain loop, by "
+        "seed, not corrected for their number; below zero is better in regret, above it in "
+        "accuracy. The accuracy is that of the cells looked up in the last third."
+    )
+    heads = ("lever", ">n", ">regret", ">− plain", ">accuracy", ">− plain")
+    return markdown_table(Sheet("Levers", (*heads, ">changes", ">CPU s"), tuple(lines), note))
+
+
+def _line(name: str, own: Mapping[int, Figures], plain: Mapping[int, Figures]) -> tuple[str, ...]:
+    shared = sorted(own.keys() & plain.keys())
+    cells = [name, str(len(own))]
+    for figure, digits in (("regret", 2), ("accuracy", 1)):
+        beside = [own[seed][figure] - plain[seed][figure] for seed in shared]
+        cells.append(decimal(_mean([one[figure] for one in own.values()]), digits))
+        cells.append(decimal(_mean(beside), digits) if own is not plain else "")
+    cells.append(f"{fmean(one['changes'] for one in own.values()):.0%}")
+    cells.append(f"{fmean(one['cpu_s'] for one in own.values()):.0f}")
+    return tuple(cells)
+
+
+def _mean(values: Sequence[float]) -> Estimate | None:
+    """Return the mean over seeds with its t interval, None without a seed."""
+    if not values:
+        return None
+    centre, half = mean_half_width(values)
+    low, high = (None, None) if half is None else (centre - half, centre + half)
+    return Estimate(centre, low, high, len(values))

@@ -118,8 +118,10 @@ _UsageError: type[Exception] = typer.BadParameter.mro()[1]
 def main() -> None:
     """Run the command line; print an error as one line on stderr, without traceback."""
     # Before torch is loaded: on a loaded machine its waiting threads would spin, and the threads
-    # that they wait for would get no core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # that they wait for would get no core. A short spin costs less than waking them each time.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # Deprecations inside libraries concern developers (tests turn them into errors), not users.
     warnings.simplefilter("ignore", FutureWarning)
     try:

@@ -39,6 +39,11 @@ LEVERS: Mapping[str, Sequence[str]] = {
     "learn front": ("learning.select=front",),
     "quantiles": _QUANTILES,
     "memory": ("prompt.memory=5",),
+    "two parents": ("prompt.crossover=0.5", "prompt.parents={best: 1}"),
+    "two parents, islands": (
+        *("prompt.crossover=0.5", "prompt.parents={best: 1}"),
+        *("prompt.islands=2", "llm.batch_size=5"),
+    ),
     "dpo": ("learning.learner=dpo", "learning.options.learning_rate=0.0005"),
     "grpo": ("learning.learner=grpo", "learning.options.learning_rate=0.001"),
     "best of five by likelihood": (*_QUANTILES, "candidates.best_of=5"),

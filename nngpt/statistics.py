@@ -26,7 +26,7 @@ Z95 = 1.959963984540054
 """97.5% quantile of the standard normal distribution."""
 
 
-FEWEST = 4
+FEWEST = 3
 """Smallest number of seeds (trainings, runs) with an interval; the values of fewer are shown."""
 
 

@@ -92,7 +92,7 @@ def agrees(evaluation: Evaluation, correct: int) -> bool:
 
 
 def result_95(result: Result) -> str:
-    """Format a result on a card; of fewer than four trainings, each instead of an interval."""
+    """Format a result on a card; of two trainings, each instead of an interval."""
     return f"{accuracy(statistics.accuracy(*result))} of {result.images:,}"
 
 

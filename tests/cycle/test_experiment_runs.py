@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import signal
 from dataclasses import replace
@@ -183,16 +184,36 @@ def test_differences_have_both_intervals() -> None:
     assert verdict(valid) == "no difference shown"
 
 
-def test_four_seeds_have_an_interval() -> None:
-    both = [replace(run, seed=run.seed + more) for more in (0, 2) for run in (*ONE, *OTHER)]
+def test_three_seeds_have_an_interval() -> None:
+    both = [*ONE, replace(ONE[1], seed=3), *OTHER, replace(OTHER[0], seed=3)]
     found = {d.what: d for d in differences(sorted(both, key=lambda run: run.arm))}
     mean = found["mean accuracy"]
-    half = t.ppf(0.975, 3) * stdev(mean.by_seed) / 2
+    half = t.ppf(0.975, 2) * stdev(mean.by_seed) / math.sqrt(3)
     centre = fmean(mean.by_seed)
     assert mean.over_seeds == pytest.approx((centre - half, centre + half))
     assert verdict(mean) == "differ"
     (_, table, _) = sheets(both, list(found.values()))
     assert "Not corrected for 4 comparisons" in table.note
+
+
+def test_answers_that_were_not_trained_count_as_chance() -> None:
+    def run(arm: str, *last: float) -> RunFigures:
+        cycles = [Cycle(number, 4, (0.5, 0.5), 0) for number in range(1, 4)]
+        cycles += [Cycle(number, 4, last, 0) for number in (4, 5)]
+        return RunFigures(arm, Arm.LOOP, 1, tuple(cycles), 1, 1, 60, chance=0.1)
+
+    one, other = run("full", 0.7, 0.7, 0.7, 0.7), run("less", 0.9)
+    assert len(one.last_third.by_cycle) == 2 and one.last_third.by_cycle[0].number == 4
+    found = {d.what: d for d in differences([one, other])}
+    late = found["mean accuracy, all answers, last third"]
+    assert late.by_seed == pytest.approx([(0.9 + 3 * 0.1) / 4 - 0.7])
+    assert late.over_networks.value == pytest.approx(late.by_seed[0])
+    assert found["mean accuracy, last third"].by_seed == pytest.approx([0.9 - 0.7])
+    every = found["mean accuracy, all answers"]
+    means = [(6 * 0.5 + 6 * 0.1 + 8 * x) / 20 for x in (0.7, (0.9 + 3 * 0.1) / 4)]
+    assert every.by_seed == pytest.approx([means[1] - means[0]])
+    unknown = [replace(one, chance=None), replace(other, chance=None)]
+    assert "mean accuracy, all answers" not in {d.what for d in differences(unknown)}
 
 
 def test_one_seed_and_no_valid_network_have_their_own_verdicts() -> None:

@@ -1,17 +1,18 @@
 """The figures that an experiment compares: each arm's runs, differences from the first arm.
 
 Networks of one run share an LLM and a seed, so an interval over networks alone is too narrow. A
-difference therefore has two: over all networks, and, for four seeds or more, over seeds.
+difference therefore has two: over all networks, and, for three seeds or more, over seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nngpt import statistics
 from nngpt.records import Arm, State
+from nngpt.reports.analysis.uplift import AT_CHANCE, thirds
 from nngpt.statistics import FEWEST, Count, Difference, Interval, Measure, mean_half_width
 from nngpt.store import RunRecord, Store
 
@@ -46,6 +47,7 @@ class RunFigures:
         writer: the loop or a control arm within the run.
         novel: number of those whose nearest known network is no near-duplicate.
         seconds: wall time of the whole run, controls included; 0 if not measured.
+        chance: accuracy, 0…1, counted for an answer that was not trained; None if unknown.
     """
 
     arm: str
@@ -55,6 +57,7 @@ class RunFigures:
     admitted: int
     novel: int
     seconds: float
+    chance: float | None = None
 
     @property
     def written(self) -> int:
@@ -65,6 +68,19 @@ class RunFigures:
     def accuracies(self) -> tuple[float, ...]:
         """Accuracies of the valid networks, 0…1."""
         return tuple(accuracy for cycle in self.by_cycle for accuracy in cycle.accuracies)
+
+    @property
+    def last_third(self) -> RunFigures:
+        """The same figures of the last third of the cycles alone, rounded up to whole cycles."""
+        _, first = thirds(len(self.by_cycle))
+        return replace(self, by_cycle=self.by_cycle[first - 1 :])
+
+    @property
+    def at_chance(self) -> tuple[float, ...]:
+        """Accuracies of all answers, one that was not trained as chance; () if that is unknown."""
+        if self.chance is None:
+            return ()
+        return (*self.accuracies, *[self.chance] * (self.written - len(self.accuracies)))
 
     @property
     def above(self) -> int:
@@ -85,7 +101,7 @@ class ArmDifference:
         base: the arm subtracted.
         over_networks: the difference with its interval over all networks; None if there are none.
         by_seed: the difference for each seed that both arms have.
-        over_seeds: t interval of the mean of `by_seed`; None for fewer than four seeds, and if all
+        over_seeds: t interval of the mean of `by_seed`; None for fewer than three seeds, and if all
             seeds give the same difference.
     """
 
@@ -117,12 +133,14 @@ def measures(runs: Sequence[RunFigures]) -> dict[str, Measure]:
     """Return the figures that an experiment compares, over all networks of some runs."""
     accuracies = [accuracy for run in runs for accuracy in run.accuracies]
     written = sum(run.written for run in runs)
-    late = [c for run in runs for c in run.by_cycle[-max(1, len(run.by_cycle) // 3) :]]
+    late = [run.last_third for run in runs]
     return {
         "valid": Count(len(accuracies), written),
         "above the threshold": Count(sum(run.above for run in runs), written),
         "mean accuracy": accuracies,
-        "mean accuracy, last third": [a for cycle in late for a in cycle.accuracies],
+        "mean accuracy, last third": [a for run in late for a in run.accuracies],
+        AT_CHANCE: [a for run in runs for a in run.at_chance],
+        f"{AT_CHANCE}, last third": [a for run in late for a in run.at_chance],
     }
 
 
@@ -151,6 +169,7 @@ def _figures(started: StartedRun, writer: Arm) -> RunFigures:
         admitted=len(admitted),
         novel=sum(a.novelty is not None and a.novelty.jaccard <= limit for a in admitted),
         seconds=sum(activity.seconds for activity in store.activities(run_id)),
+        chance=1 / len(started.run.class_names) if started.run.class_names else None,
     )
 
 

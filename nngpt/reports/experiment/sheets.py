@@ -32,11 +32,12 @@ def sheets(found: Sequence[RunFigures], differences: Sequence[ArmDifference]) ->
 
 _COLUMNS = (
     *("arm", ">runs", ">cycles", "valid", "above the threshold", "mean accuracy"),
-    *("mean, last third", "admitted", ">novel", ">minutes"),
+    *("mean, last third", "all answers", "all, last third", "admitted", ">novel", ">minutes"),
 )
 _NOTE = (
-    "Shares, of all written, with Wilson intervals; mean accuracies, of the valid, ± half their t "
-    "interval; both over all networks of the arm. "
+    "Shares, of all written, with Wilson intervals; mean accuracies, of the valid, and of all "
+    "answers, one that was not trained as chance, ± half their t interval; all over all networks "
+    "of the arm. "
     "Novel: admitted, and no near-duplicate of a known network. Minutes are those of the whole "
     "run, so a control arm has none of its own."
 )

@@ -23,17 +23,20 @@ def figures(row: Mapping[str, Any]) -> Figures:
     """Return what is reported of a row.
 
     `regret` is the one after all look-ups; `accuracy` is the mean accuracy of the cells that were
-    looked up in the last third, in percent; `changes` is the share of random changes among these;
-    `cpu_s` is the CPU time of the row.
+    looked up in the last third, in percent, and `written` of those that the LLM wrote; `changes` is
+    the share of the others, the random changes; `cpu_s` is the CPU time of the row.
     """
     table, trace = open_table(key(row["table"])), row["trace"]
     last = range(LAST_THIRD, len(trace))
-    return {
+    accuracies = {number: float(table.means[trace[number][0]]) for number in last}
+    written = set(last) - set(row["random_changes"])
+    found = {
         "regret": regrets(trace, table)[-1],
-        "accuracy": fmean(float(table.means[trace[number][0]]) for number in last),
-        "changes": len(set(row["random_changes"]) & set(last)) / len(last),
+        "accuracy": fmean(accuracies.values()),
+        "changes": 1 - len(written) / len(last),
         "cpu_s": row["cpu_s"],
     }
+    return found | ({"written": fmean(accuracies[n] for n in written)} if written else {})
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], names: Mapping[tuple[str, ...], str]) -> str:
@@ -51,18 +54,20 @@ def markdown(rows: Sequence[Mapping[str, Any]], names: Mapping[tuple[str, ...], 
     note = (
         "After 100 look-ups, t intervals (95%) over seeds. Differences are to the plain loop, by "
         "seed, not corrected for their number; below zero is better in regret, above it in "
-        "accuracy. The accuracy is that of the cells looked up in the last third."
+        "accuracy. The accuracy is that of the cells looked up in the last third; written, that of "
+        "those that the LLM wrote; changes, the share of the others."
     )
-    heads = ("lever", ">n", ">regret", ">− plain", ">accuracy", ">− plain")
+    heads = ("lever", ">n", ">regret", ">− plain", ">accuracy", ">− plain", ">written", ">− plain")
     return markdown_table(Sheet("Levers", (*heads, ">changes", ">CPU s"), tuple(lines), note))
 
 
 def _line(name: str, own: Mapping[int, Figures], plain: Mapping[int, Figures]) -> tuple[str, ...]:
-    shared = sorted(own.keys() & plain.keys())
     cells = [name, str(len(own))]
-    for figure, digits in (("regret", 2), ("accuracy", 1)):
-        beside = [own[seed][figure] - plain[seed][figure] for seed in shared]
-        cells.append(decimal(_mean([one[figure] for one in own.values()]), digits))
+    for figure, digits in (("regret", 2), ("accuracy", 1), ("written", 1)):
+        mine = {seed: one[figure] for seed, one in own.items() if figure in one}
+        theirs = {seed: one[figure] for seed, one in plain.items() if figure in one}
+        beside = [mine[seed] - theirs[seed] for seed in sorted(mine.keys() & theirs.keys())]
+        cells.append(decimal(_mean(list(mine.values())), digits))
         cells.append(decimal(_mean(beside), digits) if own is not plain else "")
     cells.append(f"{fmean(one['changes'] for one in own.values()):.0%}")
     cells.append(f"{fmean(one['cpu_s'] for one in own.values()):.0f}")

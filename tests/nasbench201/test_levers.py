@@ -61,7 +61,7 @@ def test_differences_are_by_seed(
     rows.write_text("".join(json.dumps(one) + "\n" for one in made))
     run(benchmark, monkeypatch, "report", rows)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-    name, seeds, regret, beside, accuracy, more, changes, spent = (
+    name, seeds, regret, beside, accuracy, more, written, gain, changes, spent = (
         cell.strip() for cell in lines[2].strip("|").split("|")
     )
     means = table.means
@@ -69,6 +69,7 @@ def test_differences_are_by_seed(
     assert (name, seeds, changes, spent) == ("memory", "2", "9%", "5")
     assert float(beside.split()[0]) == pytest.approx(-sum(gains) / 2, abs=0.01)
     assert float(more.split()[0]) == pytest.approx(sum(gains) / 2, abs=0.1)
+    assert (written, gain) == (accuracy, more)
     assert float(regret.split()[0]) > 0 and float(accuracy.split()[0]) > 0
     assert "[" not in lines[3].split("|")[4]  # one seed has no interval
 

@@ -17,6 +17,7 @@ from nngpt.cycle.context import RunContext
 from nngpt.cycle.threads import Threads
 from nngpt.errors import StoreError
 from nngpt.generation import best_of
+from nngpt.generation.contract import novelty_text
 from nngpt.generation.expectation import Try
 from nngpt.generation.llm.mutation import MutationLLM
 from nngpt.generation.prompts.cycle_prompts import CyclePrompts
@@ -31,7 +32,7 @@ from nngpt.generation.prompts.repair import (
     repair_prompt,
 )
 from nngpt.protocols import LLM
-from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State
+from nngpt.records import Adapter, Arm, Completion, Prompt, Refusal, Sampling, State
 from nngpt.store import AttemptRecord, prompt_hash
 
 MUTATED = 10
@@ -277,13 +278,13 @@ class Generator:
         llm.use_adapter(self.adapter if arm is Arm.LOOP else self.frozen)
         display = display or self.context.progress.writing(count)
         lines.enter_context(self.context.metered("writing", display))
-        pool = self._pool(arm) if best else best_of.Pool()
+        pool = self._pool(arm, prompt) if best else best_of.Pool()
         asked = llm, prompt, count, seed, self.sampling
         completions = self.threads.start(lambda: best_of.write(*asked, pool))
         return PendingBatch(completions, record, lines)
 
-    def _pool(self, arm: Arm) -> best_of.Pool:
-        """Return what an arm chooses its next first answers from.
+    def _pool(self, arm: Arm, prompt: Prompt) -> best_of.Pool:
+        """Return what an arm chooses its next first answers to a prompt from.
 
         Whatever depends on how far trainings are is of the cycles that a prompt may know, so that
         speed does not matter. The control arm `base` knows its own texts only: it must not learn.
@@ -293,8 +294,9 @@ class Generator:
             return best_of.Pool()
         found = self.context.store.attempts(self.context.run_id, with_code=True, arm=arm)
         texts = set(self._whole_answers(found, canonical=False))
+        is_near = self._is_near(found, prompt)
         if arm is not Arm.LOOP:
-            return best_of.Pool(written=limits.best_of, known=texts)
+            return best_of.Pool(written=limits.best_of, known=texts, is_near=is_near)
         upto, place = self.cycle - 1 - limits.lag, (self.cycle, self._next_number())
         earlier = [attempt for attempt in found if attempt.cycle <= upto]
         answers = self._whole_answers(earlier)
@@ -305,7 +307,33 @@ class Generator:
             known=texts.union(answers),
             choose_by=limits.choose_by,
             tries=self._tries(earlier, answers),
+            is_near=is_near,
         )
+
+    def _is_near(self, given: list[AttemptRecord], asked: Prompt) -> Callable[[str], bool]:
+        """Return what tells whether a completion is a near-duplicate of a known network.
+
+        Known are the networks from before the run, all that the arm has given, whatever came of it,
+        and the completions it was asked of that are no near-duplicates. What cannot be read is
+        none, so that it is tried and counted like any other answer.
+        """
+        parts, known = self.context.parts, self.context.parts.novelty()
+        for name, network in parts.start.networks.items():
+            known.add(name, novelty_text(network))
+
+        def is_near(text: str, prompt: Prompt = asked) -> bool:
+            candidate = parts.reader.read_answer(text, prompt)
+            if isinstance(candidate, Refusal) or "novelty" in self.context.config.without:
+                return False
+            written = novelty_text(candidate)
+            if known.compare(written).duplicate:
+                return True
+            known.add(candidate.content_hash, written)
+            return False
+
+        for attempt in given:
+            is_near(attempt.completion.text, self.context.store.prompt(attempt.prompt_hash))
+        return is_near
 
     def _tries(self, attempts: list[AttemptRecord], answers: list[str]) -> list[Try]:
         """Return what came of attempts; repeats and trainings that were stopped are left out."""

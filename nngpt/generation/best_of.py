@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from nngpt.config import CandidatesConfig
@@ -62,6 +62,8 @@ class Pool:
         known: whole answers that the arm has given before.
         choose_by: `candidates.choose_by`.
         tries: what came of the arm's answers, for a choice by embedding.
+        is_near: whether a completion is a near-duplicate of a known network, or of one that it was
+            asked of before; asked in order of preference.
     """
 
     written: int = 1
@@ -70,6 +72,7 @@ class Pool:
     known: Collection[str] = ()
     choose_by: str = LIKELIHOOD
     tries: Sequence[Try] = ()
+    is_near: Callable[[str], bool] = lambda _text: False
 
 
 def write(
@@ -77,9 +80,9 @@ def write(
 ) -> list[Completion]:
     """Return the best `count` completions of a pool: the LLM's as written, then random changes.
 
-    Cut-off texts, repeats, and answers that are known are kept only where there are too few others.
-    The first ones are kept if nothing tells them apart: where a prompt asks for no quantile, or
-    where nothing was tried. The time of all is divided among those that are kept.
+    Cut-off texts, known answers, repeats and near-duplicates are kept only where there are too few
+    others. The first ones are kept if nothing tells them apart: where a prompt asks for no
+    quantile, or where nothing was tried. The time of all is divided among those that are kept.
     """
     if pool.written == 1 and not (pool.mutations and pool.best):
         return llm.generate(prompt, count, seed, sampling)
@@ -92,8 +95,9 @@ def write(
     new, others = _new_ones(found, prompt, pool)
     score = _likelihoods if pool.choose_by == LIKELIHOOD else _bounds
     scores = score(llm, prompt, [found[number] for number in new], pool.tries)
-    order = sorted(range(len(new)), key=lambda place: -scores[place])
-    kept = [*(new[place] for place in order), *others][:count]
+    order = [new[place] for place in sorted(range(len(new)), key=lambda place: -scores[place])]
+    kept = _apart(order, found, count, pool)
+    kept = [*kept, *(number for number in order if number not in kept), *others][:count]
     seconds = (time.monotonic() - began) / count
     return [
         replace(found[number], index=index, seconds=seconds)
@@ -125,6 +129,15 @@ def _new_ones(
     new = [number for cut_off, times, number in ranks if not (cut_off or times)]
     others = [number for cut_off, times, number in sorted(ranks) if cut_off or times]
     return new, others
+
+
+def _apart(order: Sequence[int], found: Sequence[Completion], count: int, pool: Pool) -> list[int]:
+    """Return the numbers of the first completions that are no near-duplicates, at most `count`."""
+    kept = list[int]()
+    for number in order:
+        if len(kept) < count and not pool.is_near(found[number].text):
+            kept.append(number)
+    return kept
 
 
 def _likelihoods(

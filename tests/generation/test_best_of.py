@@ -99,6 +99,22 @@ def test_cut_off_answers_come_last() -> None:
     assert [one.text for one in found] == ["a", "f"]
 
 
+def test_near_duplicates_come_after_what_is_less_liked() -> None:
+    asked = list[str]()
+
+    def is_near(text: str) -> bool:
+        asked.append(text)
+        return text in "eb"
+
+    pool = Pool(3, is_near=is_near)
+    found = best_of.write(Numbers("abcdef", LIKELY), ASKED, 2, 7, SAMPLING, pool)
+    assert "".join(one.text for one in found) == "af", "in the order in which they were written"
+    assert asked == ["e", "b", "a", "f"], "the most liked first, and no more than needed"
+    every = replace(pool, is_near=lambda _text: True)
+    found = best_of.write(Numbers("abcdef", LIKELY), ASKED, 2, 7, SAMPLING, every)
+    assert "".join(one.text for one in found) == "be", "there is nothing else"
+
+
 def test_a_prompt_without_a_quantile_keeps_the_first_new_ones() -> None:
     assert kept("ccdaef", 2, PLAIN) == "cd"
     assert kept("ccdaef", 2, PLAIN, known="cd") == "ae"

@@ -17,6 +17,7 @@ from nngpt.cycle.runner import run_loop
 from nngpt.data.nasbench201 import Cell, Table
 from nngpt.errors import ConfigError
 from nngpt.finetuning.selection import selected
+from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.prompts.better import better_than
 from nngpt.generation.prompts.crossover import is_crossed
 from nngpt.generation.prompts.quantiles import in_own_quantiles
@@ -134,6 +135,22 @@ def test_changes_come_after_all_repairs_whatever_the_speed(
     assert facts(attempts(script / "slow")) == facts(attempts(script / "quick"))
     written = [a.completion.model == RANDOM_CHANGE for a in attempts(script / "slow")]
     assert True in written and written == sorted(written), "changes are last"
+
+
+def test_of_many_answers_near_duplicates_are_tried_last(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edge 0→1 leads nowhere in four cells, so that they compute the same."""
+    monkeypatch.setattr(ScriptedLLM, "log_likelihoods", lambda *_: [], raising=False)
+    same = {"D A A D A A", "B A A D A A", "C A A D A A", "E A A D A A"}
+    cells = [*sorted(same), CELLS[3], "no cell"]
+    lines = (json.dumps({"text": f'"{cell}"'}) + "\n" for cell in cells)
+    (script / "cells.jsonl").write_text("".join(lines))
+    many = ("candidates.best_of=2", "candidates.choose_by=likelihood", "candidates.per_cycle=3")
+    run(script / "whole", 2, *SCRIPTED, *many, "llm.batch_size=6", "candidates.repeats=refuse")
+    tried = [json.loads(a.completion.text) for a in attempts(script / "whole")]
+    assert len(same & set(tried[:3])) == 1, "with what cannot be read, which is counted"
+    assert set(tried) == set(cells), "near-duplicates come before repeats"
 
 
 def test_the_question_names_a_worse_network(script: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from nngpt.data.nasbench201 import key, open_table
 from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.reports.text import decimal
-from nngpt.statistics import Estimate, mean_half_width
+from nngpt.statistics import FEWEST, Estimate, mean_half_width
 
 from .regret import regrets
 
@@ -75,9 +75,11 @@ def _line(name: str, own: Mapping[int, Figures], plain: Mapping[int, Figures]) -
 
 
 def _mean(values: Sequence[float]) -> Estimate | None:
-    """Return the mean over seeds with its t interval, None without a seed."""
+    """Return the mean over seeds with its t interval, if there are enough; None without a seed."""
     if not values:
         return None
     centre, half = mean_half_width(values)
-    low, high = (None, None) if half is None else (centre - half, centre + half)
+    if half is None or len(values) < FEWEST:
+        return Estimate(centre, None, None, len(values))
+    low, high = centre - half, centre + half
     return Estimate(centre, low, high, len(values))

@@ -172,8 +172,8 @@ def _accuracies(results: Results) -> Sheet:
             cells.append(_cell(rows))
         lines.append(tuple(cells))
     note = (
-        "Of what comes out, with its interval (95%) over images, or the values of n seeds. A line "
-        "in which n differs compares nothing."
+        "Of what comes out, with its interval (95%) over images, and over seeds from three on; of "
+        "two seeds, the values. A line in which n differs compares nothing."
     )
     columns = (">minutes", "data set", *(f">{TITLES[name]}" for name in results.contestants))
     return Sheet("Test accuracy", columns, tuple(lines), note)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 import time
@@ -11,22 +10,19 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from benchmark_modules import BENCHMARKS, load
 from PIL import Image
-
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.fixture
 def search(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The benchmark of the search."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("search")
+    return load("search", monkeypatch)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("*.py")))
 def test_a_benchmark_can_be_started(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    assert callable(importlib.import_module(name).main)
+    assert callable(load(name, monkeypatch).main)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from typing import Any
 from nngpt.data.nasbench201 import key, open_table
 from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.reports.text import decimal
-from nngpt.statistics import FEWEST, Estimate, mean_half_width
+from nngpt.statistics import FEWEST
 
 from .regret import regrets
+from .seeds import over_seeds
 
 LAST_THIRD = 67
 """Look-ups before the last third of a hundred."""
@@ -67,19 +68,9 @@ def _line(name: str, own: Mapping[int, Figures], plain: Mapping[int, Figures]) -
         mine = {seed: one[figure] for seed, one in own.items() if figure in one}
         theirs = {seed: one[figure] for seed, one in plain.items() if figure in one}
         beside = [mine[seed] - theirs[seed] for seed in sorted(mine.keys() & theirs.keys())]
-        cells.append(decimal(_mean(list(mine.values())), digits))
-        cells.append(decimal(_mean(beside), digits) if own is not plain else "")
+        cells.append(decimal(over_seeds(list(mine.values()), fewest=FEWEST), digits))
+        gained = decimal(over_seeds(beside, fewest=FEWEST), digits)
+        cells.append(gained if own is not plain else "")
     cells.append(f"{fmean(one['changes'] for one in own.values()):.0%}")
     cells.append(f"{fmean(one['cpu_s'] for one in own.values()):.0f}")
     return tuple(cells)
-
-
-def _mean(values: Sequence[float]) -> Estimate | None:
-    """Return the mean over seeds with its t interval, if there are enough; None without a seed."""
-    if not values:
-        return None
-    centre, half = mean_half_width(values)
-    if half is None or len(values) < FEWEST:
-        return Estimate(centre, None, None, len(values))
-    low, high = centre - half, centre + half
-    return Estimate(centre, low, high, len(values))

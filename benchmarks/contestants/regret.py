@@ -22,7 +22,9 @@ from nngpt.data.nasbench201 import TABLES, Table, key, open_table
 from nngpt.reports.charts import numbered_look, rc, top_legend
 from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.reports.text import NONE, decimal
-from nngpt.statistics import Estimate, mean_half_width
+from nngpt.statistics import Estimate
+
+from .seeds import over_seeds
 
 CHOOSING = 100
 """Seeds of loops from this one on chose recipes."""
@@ -161,12 +163,7 @@ def floor(table: Table) -> float:
 
 def regret(curves: Curves, look_ups: int) -> Estimate | None:
     """Return the mean regret after so many look-ups, None without a seed."""
-    values = [curve[look_ups - 1] for curve in curves]
-    if not values:
-        return None
-    centre, half = mean_half_width(values)
-    low, high = (None, None) if half is None else (max(0.0, centre - half), centre + half)
-    return Estimate(centre, low, high, len(values))
+    return over_seeds([curve[look_ups - 1] for curve in curves], lowest=0)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ from scipy.stats import rankdata
 from nngpt.reports.charts import Look, numbered_look, percent_axis, rc, top_legend
 from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.reports.text import NONE, accuracy, amount, decimal
-from nngpt.statistics import Estimate, cut, mean_half_width
+from nngpt.statistics import Estimate
 from nngpt.statistics import accuracy as estimate
+
+from .seeds import over_seeds
 
 CHOOSING = 100
 """Seeds from this one on chose recipes."""
@@ -104,11 +106,8 @@ def ranks(results: Results, minutes: Sequence[float]) -> dict[str, Estimate]:
     found = {}
     for name in results.contestants if whole else ():
         values = [fmean(one[name] for one in seed) for seed in whole]
-        centre, half = mean_half_width(values)
-        low = high = None
-        if half is not None:
-            low, high = cut((centre - half, centre + half), 1, len(results.contestants))
-        found[name] = Estimate(centre, low, high, len(values), values=tuple(values))
+        if (rank := over_seeds(values, 1, len(results.contestants))) is not None:
+            found[name] = rank
     return found
 
 

@@ -204,9 +204,7 @@ class Gates:
         The index is rebuilt from the store, so that a resumed cycle knows what it knew.
         """
         context = self.context
-        measure = context.parts.novelty()
-        for name, candidate in context.parts.start.networks.items():
-            measure.add(name, contract.novelty_text(candidate))
+        measure = context.parts.known_before()
         earlier = [a for a in context.store.admitted(context.run_id, arm=arm) if a.cycle < cycle]
         written = context.store.attempts(context.run_id, cycle, with_code=True, arm=arm)
         now = [a for a in written if a.settled and (a.evaluation or _stopped_early(a))]

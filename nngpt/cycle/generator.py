@@ -32,7 +32,7 @@ from nngpt.generation.prompts.repair import (
     repair_prompt,
 )
 from nngpt.protocols import LLM
-from nngpt.records import Adapter, Arm, Completion, Prompt, Refusal, Sampling, State
+from nngpt.records import Adapter, Arm, Candidate, Completion, Prompt, Refusal, Sampling, State
 from nngpt.store import AttemptRecord, prompt_hash
 
 MUTATED = 10
@@ -317,23 +317,24 @@ class Generator:
         and the completions it was asked of that are no near-duplicates. What cannot be read is
         none, so that it is tried and counted like any other answer.
         """
-        parts, known = self.context.parts, self.context.parts.novelty()
-        for name, network in parts.start.networks.items():
-            known.add(name, novelty_text(network))
+        reader, prompt_of = self.context.parts.reader, self.context.store.prompt
+        if "novelty" in self.context.config.without:
+            return lambda _text: False
+        known = self.context.parts.known_before()
 
-        def is_near(text: str, prompt: Prompt = asked) -> bool:
-            candidate = parts.reader.read_answer(text, prompt)
-            if isinstance(candidate, Refusal) or "novelty" in self.context.config.without:
+        def is_near(found: Candidate | Refusal) -> bool:
+            if isinstance(found, Refusal):
                 return False
-            written = novelty_text(candidate)
-            if known.compare(written).duplicate:
+            text = novelty_text(found)
+            if known.compare(text).duplicate:
                 return True
-            known.add(candidate.content_hash, written)
+            known.add(found.content_hash, text)
             return False
 
-        for attempt in given:
-            is_near(attempt.completion.text, self.context.store.prompt(attempt.prompt_hash))
-        return is_near
+        for one in given:
+            text, hashed = one.completion.text, one.prompt_hash
+            is_near(one.candidate or reader.read_answer(text, prompt_of(hashed)))
+        return lambda text: is_near(reader.read_answer(text, asked))
 
     def _tries(self, attempts: list[AttemptRecord], answers: list[str]) -> list[Try]:
         """Return what came of attempts; repeats and trainings that were stopped are left out."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nngpt import plugins
@@ -17,7 +18,7 @@ from nngpt.errors import ConfigError, UserError
 from nngpt.finetuning.corpus.networks import learned_networks, named_networks, read_corpus
 from nngpt.finetuning.lora import overridden
 from nngpt.generation import best_of, modes
-from nngpt.generation.contract import Reader, make_reader
+from nngpt.generation.contract import Reader, make_reader, novelty_text
 from nngpt.generation.models import constrained
 from nngpt.generation.models.adapters import starting_adapter
 from nngpt.generation.prompts import known
@@ -48,6 +49,11 @@ class StartingPoint:
     corpus: list[tuple[TrainingPair, Candidate]]
     learned: dict[str, Candidate]
     networks: dict[str, Candidate]
+
+    @cached_property
+    def novelty_texts(self) -> dict[str, str]:
+        """The text of each known network on which novelty is measured, by name."""
+        return {name: novelty_text(network) for name, network in self.networks.items()}
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,13 @@ class Parts:
         asked = prompt or self.reader.prompt
         found = self.reader.read_answer(text, asked)
         return self.tuned(found, asked.prefill + text) if isinstance(found, Candidate) else found
+
+    def known_before(self) -> NoveltyMeasure:
+        """Return a novelty index of the networks known before the run."""
+        index = self.novelty()
+        for name, text in self.start.novelty_texts.items():
+            index.add(name, text)
+        return index
 
     @property
     def task(self) -> Task:

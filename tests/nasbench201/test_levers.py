@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from benchmark_modules import BENCHMARKS, load, run
 
 from nngpt import config
 from nngpt.data.nasbench201 import Table
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("levers")
-
-
-def run(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
-    monkeypatch.setattr(sys, "argv", ["levers.py", *map(str, words)])
-    benchmark.main()
+    return load("levers", monkeypatch)
 
 
 def test_every_lever_is_another_configuration(benchmark: ModuleType) -> None:

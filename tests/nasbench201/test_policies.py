@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import gzip
-import importlib
 import json
 import random
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from benchmark_modules import load, run
 
 from nngpt import config
 from nngpt.data.nasbench201 import Table, index
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("nasbench201")
-
-
-def run(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
-    monkeypatch.setattr(sys, "argv", ["nasbench201.py", *map(str, words)])
-    benchmark.main()
+    return load("nasbench201", monkeypatch)
 
 
 def test_searches_use_their_budget_and_get_better(benchmark: ModuleType, table: Table) -> None:

@@ -92,5 +92,10 @@ def _measures(
         ABOVE_ALL: Count(above, written),
     }
     if chance is not None:
-        found[AT_CHANCE] = [*values, *[chance] * (written - len(values))]
+        found[AT_CHANCE] = at_chance(values, written, chance)
     return found
+
+
+def at_chance(accuracies: Sequence[float], written: int, chance: float) -> list[float]:
+    """Return the accuracies of all `written` answers, those that were not trained as `chance`."""
+    return [*accuracies, *[chance] * (written - len(accuracies))]

@@ -12,7 +12,7 @@ from typing import Any
 
 from nngpt import statistics
 from nngpt.records import Arm, State
-from nngpt.reports.analysis.uplift import AT_CHANCE, thirds
+from nngpt.reports.analysis.uplift import AT_CHANCE, at_chance, thirds
 from nngpt.statistics import FEWEST, Count, Difference, Interval, Measure, mean_half_width
 from nngpt.store import RunRecord, Store
 
@@ -76,11 +76,9 @@ class RunFigures:
         return replace(self, by_cycle=self.by_cycle[first - 1 :])
 
     @property
-    def at_chance(self) -> tuple[float, ...]:
-        """Accuracies of all answers, one that was not trained as chance; () if that is unknown."""
-        if self.chance is None:
-            return ()
-        return (*self.accuracies, *[self.chance] * (self.written - len(self.accuracies)))
+    def at_chance(self) -> list[float]:
+        """Accuracies of all answers, one that was not trained as chance; [] if that is unknown."""
+        return [] if self.chance is None else at_chance(self.accuracies, self.written, self.chance)
 
     @property
     def above(self) -> int:

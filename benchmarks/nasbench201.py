@@ -149,7 +149,7 @@ def configuration(job: Job) -> str:
     if job.policy not in LOOPS:
         return ""
     settings = config.load("nasbench201", [*LOOPS[job.policy], *job.settings])
-    return hashlib.sha256(canonical_json(settings.identity()).encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical_json(config.identity_of(settings)).encode()).hexdigest()[:16]
 
 
 def searched(job: Job) -> cells.Search:

@@ -55,7 +55,7 @@ def run_with(parts: Parts, settings: config.Config) -> list[tuple[Any, ...]]:
     """Run with parts that are open; return what must not depend on the speed of trainings."""
     dump, quiet = settings.model_dump(mode="json"), Console(quiet=True)
     with Store.open(database(Path.cwd())) as store, ConsoleProgress(quiet) as progress:
-        run = store.start_run(settings.name, dump, settings.identity(), settings.seed)
+        run = store.start_run(settings.name, dump, config.identity_of(settings), settings.seed)
         with store.lease(run.id) as lease:
             limit, meter = TimeLimit(None), Meter(Energy())
             Loop(RunContext(settings, parts, store, lease, progress, meter, limit)).run()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nngpt import config, plugins
+from nngpt.config import identity_of
 from nngpt.cycle import experiment
 from nngpt.errors import ConfigError
 from nngpt.generation.prompts import template as prompts
@@ -126,7 +127,7 @@ def test_identity_leaves_out_what_may_change() -> None:
     more = config.load("smoke-mnist", ["cycles=9", "folder=elsewhere"])
     other = config.load("smoke-mnist", ["sampling.temperature=0.9"])
     rewarded = config.load("smoke-mnist", ["rl.steps=9", "preference.beta=0.2"])
-    assert first.identity() == more.identity() == rewarded.identity() != other.identity()
+    assert identity_of(first) == identity_of(more) == identity_of(rewarded) != identity_of(other)
 
 
 # ---------------------------------------------------------------- options of plug-ins
@@ -177,15 +178,15 @@ def test_a_configuration_stored_before_options_is_upgraded() -> None:
     assert (upgraded.options, upgraded.limit_s) == ({}, "auto")  # wall time is no limit any more
     for section in ("llm", "novelty", "evaluation"):
         defaults = config.Config().model_dump(mode="json")[section]
-        same = {**now.identity(), section: {**now.identity()[section]}}
-        assert set(config.identity_of(before)[section]) == set(same[section]) <= set(defaults)
-    assert config.identity_of(before)["novelty"] == now.identity()["novelty"]
+        same = {**identity_of(now), section: {**identity_of(now)[section]}}
+        assert set(identity_of(before)[section]) == set(same[section]) <= set(defaults)
+    assert identity_of(before)["novelty"] == identity_of(now)["novelty"]
     llm = {"batch_size": 12}  # the file's, which the stored part leaves out
-    assert {**config.identity_of(before)["llm"], **llm} == now.identity()["llm"]
+    assert {**identity_of(before)["llm"], **llm} == identity_of(now)["llm"]
 
 
 def test_stored_parts_of_an_identity_are_upgraded_to_the_keys_of_now() -> None:
-    now = config.load("smoke-mnist").identity()
+    now = identity_of(config.load("smoke-mnist"))
     began = {section: dict(now[section]) for section in ("task", "llm", "evaluation", "novelty")}
     for section in began.values():
         section.pop("options", None)
@@ -200,10 +201,13 @@ def test_options_are_part_of_the_identity_but_those_that_may_change() -> None:
     elsewhere = ["llm.options.url=http://there/v1", "llm.options.timeout_s=9"]
     moved = config.load("smoke-mnist", [*server, *elsewhere])
     served = config.load("smoke-mnist", [*server, "llm.options.served_model=other"])
-    assert first.identity() == moved.identity() != served.identity()
-    assert first.identity()["llm"]["options"] == {"endpoint": "completions", "served_model": None}
+    assert identity_of(first) == identity_of(moved) != identity_of(served)
+    assert identity_of(first)["llm"]["options"] == {
+        "endpoint": "completions",
+        "served_model": None,
+    }
     command = ["evaluation.executor=container", "evaluation.options.command=[env]"]
-    assert config.load("smoke-mnist", [*server, *command]).identity() == first.identity()
+    assert identity_of(config.load("smoke-mnist", [*server, *command])) == identity_of(first)
 
 
 def test_another_plugin_drops_the_options_of_the_one_before() -> None:

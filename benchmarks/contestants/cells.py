@@ -12,7 +12,7 @@ from functools import cache, partial
 import numpy as np
 
 from nngpt import config
-from nngpt.cycle.generator import MUTATED
+from nngpt.cycle.answer_pool import MUTATED
 from nngpt.data.nasbench201 import OPERATIONS, Cell, Table
 from nngpt.generation.expectation import Matrix, Try, promise
 from nngpt.generation.llm import transformers

@@ -164,7 +164,7 @@ def started_runs(cells: Sequence[Cell]) -> Iterator[StartedRun]:
 
 def _check_settings(run: RunRecord, cell: Cell) -> None:
     """Check that a run began with its cell's settings. Raises: UserError."""
-    if config.identity_of(config.completed(run.config)) != cell.settings.identity():
+    if config.identity_of(config.completed(run.config)) != config.identity_of(cell.settings):
         raise UserError(
             f"run {run.id} {run.name!r} began with other settings",
             where=f"arm {cell.arm}, seed {cell.seed}",

@@ -23,6 +23,7 @@ from nngpt.cycle.meter import TimeLimit
 from nngpt.cycle.parts import Parts, assemble
 from nngpt.errors import LearningFailed
 from nngpt.files import DATABASE
+from nngpt.finetuning.selection import learned_share
 from nngpt.generation.pairs import corpus_size
 from nngpt.protocols import ComparesAnswers, Log
 from nngpt.records import Arm, Candidate, Refusal, Sampling, TrainingPair, derive_seed
@@ -54,6 +55,7 @@ class MeasuredTimes:
         per_pair: seconds to learn a training pair, a value for each fine-tuning.
         candidates: mean number of candidates per cycle, repairs and control arms included.
         admitted: mean number of networks that the loop admits per cycle.
+        learned: mean number of pairs of a fine-tuning.
     """
 
     source: str
@@ -61,6 +63,7 @@ class MeasuredTimes:
     per_pair: tuple[float, ...]
     candidates: float
     admitted: float
+    learned: float
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,8 @@ def record_forecast(context: RunContext, cycle: int, probed: MeasuredTimes | Non
     if times is None:
         return
     spent = sum(activity.seconds for activity in store.activities(run.id))
-    pairs = len(context.parts.start.corpus) + len(store.admitted(run.id))
-    expected = expected_duration(config, times, cycle, pairs)
+    corpus, admitted = len(context.parts.start.corpus), len(store.admitted(run.id))
+    expected = expected_duration(config, times, cycle, corpus, admitted)
     bounds = (expected.seconds, expected.low, expected.high)
     basis = {**asdict(times), "fence": lease.fence}
     lease.forecast(ForecastRecord(now(), config.cycles, *bounds, spent, basis))
@@ -112,6 +115,7 @@ def times_of_run(store: Store, run: RunRecord) -> MeasuredTimes | None:
     """Return measured times of a run's closed cycles for a forecast, None before the first."""
     summaries = [s for s in store.summary(run.id) if s.closed]
     per_candidate, per_pair, counts = list[float](), list[float](), list[int]()
+    learned = list[int]()
     adapters = store.adapters(run.id)
     for s in summaries:
         spent = [a for a in store.activities(run.id) if a.cycle == s.cycle]
@@ -121,12 +125,18 @@ def times_of_run(store: Store, run: RunRecord) -> MeasuredTimes | None:
             counts.append(count)
             per_candidate.append((sum(a.seconds for a in spent) - learning) / count)
         if learning and s.cycle in adapters:
-            per_pair.append(learning / adapters[s.cycle].pairs)
+            learned.append(adapters[s.cycle].pairs)
+            per_pair.append(learning / learned[-1])
     if not per_candidate:
         return None
-    admitted = fmean(s.admitted for s in summaries)
-    source = f"{plural(len(counts), 'cycle')} of run {run.id}"
-    return MeasuredTimes(source, tuple(per_candidate), tuple(per_pair), fmean(counts), admitted)
+    return MeasuredTimes(
+        source=f"{plural(len(counts), 'cycle')} of run {run.id}",
+        per_candidate=tuple(per_candidate),
+        per_pair=tuple(per_pair),
+        candidates=fmean(counts),
+        admitted=fmean(s.admitted for s in summaries),
+        learned=fmean(learned) if learned else 0.0,
+    )
 
 
 def times_of_similar_run(store: Store, config: Config, exclude: int | None) -> MeasuredTimes | None:
@@ -142,17 +152,20 @@ def times_of_similar_run(store: Store, config: Config, exclude: int | None) -> M
     return None
 
 
-def expected_duration(config: Config, times: MeasuredTimes, first: int, pairs: int) -> Duration:
+def expected_duration(
+    config: Config, times: MeasuredTimes, first: int, corpus: int, admitted: int = 0
+) -> Duration:
     """Forecast the duration of the cycles from `first` on, if they go on as measured.
 
     Args:
         first: the next cycle; 0 includes the warm-up.
-        pairs: number of training pairs so far.
+        corpus: number of training pairs of the corpus.
+        admitted: number of networks admitted so far.
     """
     cycles = max(0, config.cycles - max(first, 1) + 1)
     settling = _sum_of(times.per_candidate, cycles, times.candidates)
-    learned = float(pairs) if first == 0 and config.learning.warm_up else 0.0
-    learned += _learned_pairs(config, times.admitted, cycles, pairs)
+    learned = float(corpus) if first == 0 and config.learning.warm_up else 0.0
+    learned += _learned_pairs(config, times, cycles, corpus, admitted)
     learning = _sum_of(times.per_pair, max(cycles, 1), learned / max(cycles, 1))
     seconds = settling[0] + learning[0]
     half = math.hypot(settling[1], learning[1])
@@ -164,20 +177,24 @@ def expected_duration(config: Config, times: MeasuredTimes, first: int, pairs: i
     return Duration(seconds, max(0.0, seconds - half), seconds + half + most)
 
 
-def _learned_pairs(config: Config, admitted: float, cycles: int, pairs: int) -> float:
+def _learned_pairs(
+    config: Config, times: MeasuredTimes, cycles: int, corpus: int, admitted: int
+) -> float:
     """Return how many pairs all fine-tunings learn together: every pair, or new and replayed.
 
-    The learner `grpo` learns the answers of one cycle.
+    Those of a Pareto front, or of a learner of another kind, are as many as measured.
     """
     learning = config.learning
     if not learning.enabled or "iteration" in config.without:
         return 0.0
-    if learning.learner == "grpo":
-        return float(config.arms[Arm.LOOP] * cycles)
-    whole = cycles * pairs + admitted * cycles * (cycles + 1) / 2
+    share = learned_share(learning.select)
+    if learning.learner != "sft" or share is None:
+        return times.learned * cycles
+    later = times.admitted * cycles * (cycles + 1) / 2
+    whole = cycles * corpus + share * (cycles * admitted + later)
     if learning.start != "last" or learning.replay is None:
         return whole
-    new = admitted * cycles
+    new = share * times.admitted * cycles
     replay = learning.replay
     return new + (cycles * replay if isinstance(replay, int) else replay * (whole - new))
 
@@ -213,8 +230,8 @@ def forecast_rest(config: Config, log: Log) -> tuple[Duration, MeasuredTimes, in
 
     Raises: UserError if the parts of the run cannot be opened for the probe.
     """
-    path, times, first = config.folder / DATABASE, None, 0
-    pairs = corpus_size(config.learning.corpus, config.learning.corpus_limit)
+    path, times, first, admitted = config.folder / DATABASE, None, 0, 0
+    corpus = corpus_size(config.learning.corpus, config.learning.corpus_limit)
     if path.exists():
         with Store.open(path, create=False) as store:
             run = store.current_run(config.name)
@@ -222,12 +239,12 @@ def forecast_rest(config: Config, log: Log) -> tuple[Duration, MeasuredTimes, in
             if run is not None:
                 first = sum(s.closed for s in store.summary(run.id)) + 1
                 first = first if store.cycle_closed(run.id, 0) or first > 1 else 0
-                pairs += len(store.admitted(run.id))
+                admitted = len(store.admitted(run.id))
     if times is None:
         with assemble(config, log) as parts:
             times = probe(config, parts, log, TimeLimit(None))
     left = max(0, config.cycles - max(first, 1) + 1)
-    return expected_duration(config, times, first, pairs), times, left
+    return expected_duration(config, times, first, corpus, admitted), times, left
 
 
 def probe(config: Config, parts: Parts, log: Log, limit: TimeLimit) -> MeasuredTimes:
@@ -260,7 +277,8 @@ def probe(config: Config, parts: Parts, log: Log, limit: TimeLimit) -> MeasuredT
         ),
         per_pair=_learn(good, parts, config, limit, log),
         candidates=float(config.candidates.per_cycle),
-        admitted=share * trainable * next(iter(config.arms.values())),
+        admitted=share * trainable * config.arms[Arm.LOOP],
+        learned=share * config.arms[Arm.LOOP],
     )
 
 

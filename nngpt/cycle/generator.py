@@ -13,18 +13,16 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from nngpt.config import Config
+from nngpt.cycle.answer_pool import answer_pool, best_answers, whole_answers
 from nngpt.cycle.context import RunContext
 from nngpt.cycle.threads import Threads
 from nngpt.errors import StoreError
 from nngpt.generation import best_of
-from nngpt.generation.contract import novelty_text
-from nngpt.generation.expectation import Try
 from nngpt.generation.llm.mutation import MutationLLM
 from nngpt.generation.prompts.cycle_prompts import CyclePrompts
 from nngpt.generation.prompts.known import from_run
 from nngpt.generation.prompts.memory import last_tries, make_memory
 from nngpt.generation.prompts.repair import (
-    REPAIRABLE,
     REPEATED,
     answers_of_llm,
     first_answers,
@@ -32,11 +30,8 @@ from nngpt.generation.prompts.repair import (
     repair_prompt,
 )
 from nngpt.protocols import LLM
-from nngpt.records import Adapter, Arm, Candidate, Completion, Prompt, Refusal, Sampling, State
+from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State
 from nngpt.store import AttemptRecord, prompt_hash
-
-MUTATED = 10
-"""A repeat is replaced by a random change, or a crossover, of so many best networks."""
 
 Record = Callable[[list[Completion]], list[int]]
 """Stores completions and returns the ids of their attempts."""
@@ -196,45 +191,11 @@ class Generator:
         prompt = self.context.store.prompt(repeat.prompt_hash)
         found = self.context.store.attempts(self.context.run_id, with_code=True, arm=arm)
         earlier = [a for a in found if not (a.cycle == self.cycle and a.repairs)]
-        answers = self._whole_answers(earlier)
-        best = self._best(earlier, answers, (repeat.cycle, repeat.batch))
-        avoid = set(self._whole_answers(found))
+        place = repeat.cycle, repeat.batch
+        best = best_answers(self.context, earlier, place)
+        avoid = set(whole_answers(self.context, found))
         llm = MutationLLM(best, 1, 1, avoid, crosses=how == "crossover")
         return self._start_repair(repeat, prompt, llm) if best else None
-
-    def _best(
-        self, attempts: list[AttemptRecord], answers: list[str], place: tuple[int, int]
-    ) -> list[str]:
-        """Return the best trained answers of an arm, for a change in a cycle and batch.
-
-        They are of the place's island, if any is.
-        """
-        ranked = sorted(
-            (self._is_elsewhere(a, place), -a.result.accuracy, a.id, answer)
-            for a, answer in zip(attempts, answers, strict=True)
-            if a.result and a.candidate
-        )
-        ranked = [one for one in ranked if one[0] == ranked[0][0]]
-        return [answer for *_, answer in ranked[:MUTATED]]
-
-    def _whole_answers(self, attempts: list[AttemptRecord], canonical: bool = True) -> list[str]:
-        """Return the answers of attempts, each with the prefill of its prompt.
-
-        Args:
-            canonical: whether an answer that was read is given as its network is written.
-        """
-        hashes = {attempt.prompt_hash for attempt in attempts}
-        prefills = {key: self.context.store.prompt(key).prefill for key in hashes}
-        return [
-            prefills[a.prompt_hash]
-            + (a.candidate.written if a.candidate and canonical else a.completion.text)
-            for a in attempts
-        ]
-
-    def _is_elsewhere(self, one: AttemptRecord, place: tuple[int, int]) -> bool:
-        """Return whether an attempt of the loop was written on another island than a place's."""
-        island = self.context.parts.prompts.island
-        return one.arm is Arm.LOOP and island(one.cycle, one.batch) != island(*place)
 
     def _control(self) -> PendingBatch | None:
         """Start the next batch of a control arm, None if no arm misses one."""
@@ -278,71 +239,11 @@ class Generator:
         llm.use_adapter(self.adapter if arm is Arm.LOOP else self.frozen)
         display = display or self.context.progress.writing(count)
         lines.enter_context(self.context.metered("writing", display))
-        pool = self._pool(arm, prompt) if best else best_of.Pool()
+        place = self.cycle, self._next_number()
+        pool = answer_pool(self.context, arm, prompt, place) if best else best_of.Pool()
         asked = llm, prompt, count, seed, self.sampling
         completions = self.threads.start(lambda: best_of.write(*asked, pool))
         return PendingBatch(completions, record, lines)
-
-    def _pool(self, arm: Arm, prompt: Prompt) -> best_of.Pool:
-        """Return what an arm chooses its next first answers to a prompt from.
-
-        Whatever depends on how far trainings are is of the cycles that a prompt may know, so that
-        speed does not matter. The control arm `base` knows its own texts only: it must not learn.
-        """
-        limits = self.context.config.candidates
-        if limits.best_of == 1 and not limits.mutations:
-            return best_of.Pool()
-        found = self.context.store.attempts(self.context.run_id, with_code=True, arm=arm)
-        texts = set(self._whole_answers(found, canonical=False))
-        is_near = self._is_near(found, prompt)
-        if arm is not Arm.LOOP:
-            return best_of.Pool(written=limits.best_of, known=texts, is_near=is_near)
-        upto, place = self.cycle - 1 - limits.lag, (self.cycle, self._next_number())
-        earlier = [attempt for attempt in found if attempt.cycle <= upto]
-        answers = self._whole_answers(earlier)
-        return best_of.Pool(
-            written=limits.best_of,
-            mutations=limits.mutations,
-            best=self._best(earlier, answers, place),
-            known=texts.union(answers),
-            choose_by=limits.choose_by,
-            tries=self._tries(earlier, answers),
-            is_near=is_near,
-        )
-
-    def _is_near(self, given: list[AttemptRecord], asked: Prompt) -> Callable[[str], bool]:
-        """Return what tells whether a completion is a near-duplicate of a known network.
-
-        Known are the networks from before the run, all that the arm has given, whatever came of it,
-        and the completions it was asked of that are no near-duplicates. What cannot be read is
-        none, so that it is tried and counted like any other answer.
-        """
-        reader, prompt_of = self.context.parts.reader, self.context.store.prompt
-        if "novelty" in self.context.config.without:
-            return lambda _text: False
-        known = self.context.parts.known_before()
-
-        def is_near(found: Candidate | Refusal) -> bool:
-            if isinstance(found, Refusal):
-                return False
-            text = novelty_text(found)
-            if known.compare(text).duplicate:
-                return True
-            known.add(found.content_hash, text)
-            return False
-
-        for one in given:
-            text, hashed = one.completion.text, one.prompt_hash
-            is_near(one.candidate or reader.read_answer(text, prompt_of(hashed)))
-        return lambda text: is_near(reader.read_answer(text, asked))
-
-    def _tries(self, attempts: list[AttemptRecord], answers: list[str]) -> list[Try]:
-        """Return what came of attempts; repeats and trainings that were stopped are left out."""
-        return [
-            Try(answer, attempt.result.accuracy if attempt.result else None)
-            for attempt, answer in zip(attempts, answers, strict=True)
-            if attempt.result or (attempt.refusal and attempt.refusal.stage in REPAIRABLE)
-        ]
 
     def _recorder(self, prompt: Prompt, arm: Arm) -> Record:
         """Return the function that stores the next batch of an arm."""

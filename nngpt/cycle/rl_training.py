@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nngpt.config import Config
+from nngpt.config import Config, identity_of
 from nngpt.cycle.parts import Parts, assemble, new_measure
 from nngpt.data.loading import data_source
 from nngpt.errors import ConfigError
@@ -112,7 +112,7 @@ def _setting(config: Config, parts: Parts) -> dict[str, Any]:
     """Return everything that an execution depends on, apart from network and seed."""
     import torch
 
-    task, identity = config.task, config.identity()
+    task, identity = config.task, identity_of(config)
     splits = data_source(config).splits(config.seed, task.train_limit, task.validation_limit)
     return {
         "task": identity["task"],

@@ -94,7 +94,7 @@ def is_finished(config: Config) -> bool:
 def check_same_settings(current: RunRecord, config: Config) -> None:
     """Refuse that a runner resumes a run with other settings. Raises: UserError."""
     began = identity_of(completed(current.config))
-    changed = describe_changes(began, config.identity())
+    changed = describe_changes(began, identity_of(config))
     if changed:
         raise UserError(
             f"run {current.id} {current.name!r} began with other settings: {changed}",
@@ -112,4 +112,4 @@ def _current_run(store: Store, config: Config, fresh: bool) -> RunRecord:
     if current is not None:
         store.archive_run(current.id)
     dump = config.model_dump(mode="json")
-    return store.start_run(config.name, dump, config.identity(), config.seed)
+    return store.start_run(config.name, dump, identity_of(config), config.seed)

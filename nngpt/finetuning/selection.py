@@ -20,13 +20,23 @@ def selected(how: str, attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]
     """
     if how == "all":
         return list(attempts)
-    choose = _front if how.startswith("front") else functools.partial(_top, float(how.split()[1]))
+    choose = (
+        _front if how.startswith("front") else functools.partial(_top, learned_share(how) or 1.0)
+    )
     per_cycle = how.endswith("per cycle")
     groups = defaultdict[int, list[AttemptRecord]](list)
     for attempt in attempts:
         groups[attempt.cycle if per_cycle else 0].append(attempt)
     chosen = {one.id for group in groups.values() for one in choose(group)}
     return [attempt for attempt in attempts if attempt.id in chosen]
+
+
+def learned_share(how: str) -> float | None:
+    """Return the share of the admitted networks that `learning.select` takes; None of a front."""
+    kind, *share = how.removesuffix(" per cycle").split()
+    if kind == "front":
+        return None
+    return float(share[0]) if share else 1.0
 
 
 def _top(share: float, attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nngpt.config import Config, describe_changes, with_new_keys
+from nngpt.config import Config, describe_changes, identity_of, with_new_keys
 from nngpt.errors import ModelError, UserError
 from nngpt.files import read_object
 from nngpt.generation.models.adapters import read_adapter
@@ -25,7 +25,7 @@ _MAY_CHANGE = frozenset({"steps", "checkpoint_every"})
 
 def rl_settings(config: Config, parent: Adapter | None) -> dict[str, Any]:
     """Return the settings kept in the training folder of RL."""
-    settings = config.identity()
+    settings = identity_of(config)
     del settings["candidates"]
     rl = config.rl.model_dump(mode="json")
     settings["rl"] = {key: value for key, value in rl.items() if key not in _MAY_CHANGE}
@@ -41,7 +41,7 @@ def preference_settings(
         method: "dpo" or "kto".
         answers: hash of the answers that the training uses.
     """
-    settings = config.identity()
+    settings = identity_of(config)
     kept: dict[str, Any] = {key: settings[key] for key in ("name", "seed", "learning")}
     kept["preference"] = config.preference.model_dump(mode="json")
     return {"method": method, **kept, "answers": answers, **_start(settings["llm"], parent)}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nngpt.config import Config
+from nngpt.config import Config, identity_of
 from nngpt.search import llm_settings
 from nngpt.search.front import ACCURACY, checked
 
@@ -54,7 +54,7 @@ class Request:
 
     def identity(self) -> dict[str, object]:
         """Return what must stay the same for a search to resume; its time may change."""
-        base = (self.asked or self.base).identity()
+        base = identity_of(self.asked or self.base)
         own = llm_settings.own_keys(self.base)
         several = {"objectives": list(self.objectives)} if len(self.objectives) > 1 else {}
         return {

@@ -216,7 +216,7 @@ def test_a_candidate_that_ends_three_runners_is_refused(here: Path) -> None:
     dump = settings.model_dump(mode="json")
     written = Completion(GOOD, "scripted", None, 1, 0, 0, 0, 0.0)
     with Store.open(database(here)) as store:
-        run = store.start_run(settings.name, dump, settings.identity(), settings.seed)
+        run = store.start_run(settings.name, dump, config.identity_of(settings), settings.seed)
         for killed in range(3):
             with store.lease(run.id) as lease:
                 if not killed:
@@ -241,7 +241,7 @@ def test_a_network_stopped_early_is_known(here: Path) -> None:
         for place, text in enumerate((GOOD, NEAR_TWIN))
     ]
     with Store.open(database(here)) as store:
-        run = store.start_run(settings.name, dump, settings.identity(), settings.seed)
+        run = store.start_run(settings.name, dump, config.identity_of(settings), settings.seed)
         with store.lease(run.id) as lease:
             stopped, _ = lease.add_completions(1, 0, reader.prompt, written)
             lease.parsed(stopped, candidate)

@@ -27,7 +27,7 @@ SETTINGS = config.load("smoke-mnist")
 def times(
     per_candidate: tuple[float, ...], per_pair: tuple[float, ...] = (), candidates: float = 12.0
 ) -> MeasuredTimes:
-    return MeasuredTimes("here", per_candidate, per_pair, candidates, admitted=3.0)
+    return MeasuredTimes("here", per_candidate, per_pair, candidates, admitted=3.0, learned=8.0)
 
 
 def settings(cycles: int, *overrides: str) -> config.Config:
@@ -36,7 +36,7 @@ def settings(cycles: int, *overrides: str) -> config.Config:
 
 def test_candidates_times_seconds_and_pairs_times_seconds() -> None:
     known = times((2.0, 2.0), (0.5, 0.5))
-    expected = expected_duration(settings(6, "learning.replay=null"), known, first=3, pairs=10)
+    expected = expected_duration(settings(6, "learning.replay=null"), known, first=3, corpus=10)
     learned = (13 + 16 + 19 + 22) * 0.5
     assert expected.seconds == pytest.approx(4 * 12 * 2.0 + learned)
     assert expected.low == expected.high == expected.seconds, "equal cycles leave no spread"
@@ -50,12 +50,14 @@ def test_candidates_times_seconds_and_pairs_times_seconds() -> None:
         (["learning.enabled=false"], 0),
         (["without=[iteration]"], 0),
         (["learning.start=base"], 13 + 16),
-        (["learning.learner=grpo", "learning.start=last"], 2 * 12),
+        (["learning.select=top 0.5"], 11.5 + 13),
+        (["learning.select=front"], 2 * 8),
+        (["learning.learner=grpo", "learning.start=last"], 2 * 8),
     ],
 )
 def test_only_learned_pairs_count(overrides: list[str], learned: float) -> None:
     expected = expected_duration(
-        settings(2, *overrides), times((1.0, 1.0), (1.0, 1.0)), first=1, pairs=10
+        settings(2, *overrides), times((1.0, 1.0), (1.0, 1.0)), first=1, corpus=10
     )
     assert expected.seconds == pytest.approx(2 * 12 + learned)
 
@@ -63,12 +65,12 @@ def test_only_learned_pairs_count(overrides: list[str], learned: float) -> None:
 def test_a_warm_up_learns_the_corpus() -> None:
     warm = settings(1, "learning.warm_up=true", "learning.corpus=x", "learning.start=base")
     known = times((1.0, 1.0), (1.0, 1.0))
-    with_it, without = (expected_duration(warm, known, first=n, pairs=10).seconds for n in (0, 1))
+    with_it, without = (expected_duration(warm, known, first=n, corpus=10).seconds for n in (0, 1))
     assert with_it - without == pytest.approx(10)
 
 
 def test_bounds_are_a_prediction_interval_over_cycles() -> None:
-    expected = expected_duration(settings(2), times((1.0, 2.0, 3.0)), first=1, pairs=0)
+    expected = expected_duration(settings(2), times((1.0, 2.0, 3.0)), first=1, corpus=0)
     half = t.ppf(0.975, 2) * 1.0 * 12 * math.sqrt(2 + 4 / 3)
     assert expected.high - expected.seconds == pytest.approx(half)
     assert expected.low == max(0.0, expected.seconds - half)
@@ -78,19 +80,19 @@ def test_cycles_that_may_grow_raise_only_the_upper_bound() -> None:
     growing = settings(3, "candidates.until_admitted=9", "candidates.until_admitted_from=3")
     fixed, known = settings(3), times((1.0, 1.0))
     most = growing.candidates.max_per_cycle - 12
-    one, other = (expected_duration(c, known, first=1, pairs=0) for c in (fixed, growing))
+    one, other = (expected_duration(c, known, first=1, corpus=0) for c in (fixed, growing))
     assert (one.seconds, one.low) == (other.seconds, other.low)
     assert other.high - one.high == pytest.approx(most)
 
 
 def test_one_cycle_has_an_assumed_spread() -> None:
-    expected = expected_duration(settings(1), times((10.0,)), first=1, pairs=0)
+    expected = expected_duration(settings(1), times((10.0,)), first=1, corpus=0)
     half = 2 * ASSUMED_SPREAD * expected.seconds * math.sqrt(2)
     assert expected.high == pytest.approx(expected.seconds + half)
 
 
 def test_a_finished_run_has_no_time_left() -> None:
-    done = expected_duration(settings(2), times((1.0, 2.0), (1.0, 2.0)), first=3, pairs=5)
+    done = expected_duration(settings(2), times((1.0, 2.0), (1.0, 2.0)), first=3, corpus=5)
     assert (done.seconds, done.low, done.high) == (0.0, 0.0, 0.0)
 
 

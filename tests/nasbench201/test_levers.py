@@ -20,7 +20,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_every_lever_is_another_configuration(benchmark: ModuleType) -> None:
     found = {
-        name: str(config.load("nasbench201", list(benchmark.settings(name))).identity())
+        name: str(config.identity_of(config.load("nasbench201", list(benchmark.settings(name)))))
         for name in benchmark.LEVERS
     }
     assert len(set(found.values())) == len(found) > 10

@@ -95,7 +95,7 @@ def parse_arms(texts: Sequence[str]) -> list[ArmOption]:
 
 def shared_settings(settings: Config) -> SharedSettings:
     """Return the settings that a comparison's arms have in common."""
-    identity = settings.identity()
+    identity = config.identity_of(settings)
     kept: dict[str, Any] = {key: identity[key] for key in _SHARED}
     kept["task"] = {k: v for k, v in kept["task"].items() if k not in ("dataset", "threshold")}
     kept["llm"] = {k: v for k, v in kept["llm"].items() if k != "adapter"}
@@ -148,7 +148,9 @@ def _make_arm(own: Config, option: ArmOption, sources: Sequence[DatasetSource]) 
         adapter=_lineage(adapter) if adapter else None,
         mode=str(first.mode),
         template_hash=first.template_hash,
-        settings={key: value for key, value in own.identity().items() if key not in left_out},
+        settings={
+            key: value for key, value in config.identity_of(own).items() if key not in left_out
+        },
     )
     asked = tuple(ArmPrompt(prompt, tuple(names)) for prompt, names in prompts.items())
     return ComparedArm(facts, adapter, Sampling(**own.sampling.model_dump()), readers, asked)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nngpt import config, plugins
 from nngpt.config import identity_of
@@ -15,6 +16,7 @@ from nngpt.generation.prompts import template as prompts
 
 GRIDS = sorted(config.resource_folder("configs").glob("grids/*.yaml"))
 CONFIGS = sorted(set(config.resource_folder("configs").rglob("*.yaml")) - set(GRIDS))
+PAPERS = Path(__file__).parents[1] / "docs" / "papers.md"
 RESULTS = sorted((Path(__file__).parents[1] / "docs" / "results").rglob("config.yaml"))
 
 
@@ -63,15 +65,18 @@ def test_the_example_for_services_needs_no_tokenizer_and_learns_nothing() -> Non
     assert not example.learning.enabled and "model" not in example.llm.model_fields_set
 
 
-def test_paper_configs_hold_the_papers_constants() -> None:
-    for name, threshold in {"cifar10": 0.4, "cifar100": 0.2, "svhn": 0.7}.items():
-        c = config.load(f"paper-{name}")
-        assert (c.task.threshold, c.cycles, c.candidates.per_cycle) == (threshold, 22, 50)
-        assert (c.sampling.temperature, c.sampling.top_k, c.sampling.top_p) == (0.2, 50, 0.9)
-        assert (c.novelty.threshold, c.novelty.shingle) == (0.9, 10)
-        assert c.novelty.options == {"lsh_threshold": 0.85, "permutations": 256, "seed": 1}
-        assert (c.learning.rank, c.learning.epochs, c.learning.learning_rate) == (32, 5, 1e-5)
-        assert c.learning.batch_size * c.learning.accumulation == 4
+def test_paper_configs_hold_the_constants_that_docs_list() -> None:
+    rows = re.findall(
+        r"^\|[^|]*\|[^|]*\| `([a-z_.]+)` \| (.+) \|$", PAPERS.read_text(), re.MULTILINE
+    )
+    listed = dict(rows)
+    assert len(rows) == len(listed) > 35
+    thresholds = yaml.safe_load(listed.pop("task.threshold"))
+    for data, threshold in zip(("cifar10", "cifar100", "svhn"), thresholds, strict=True):
+        paper = config.load(f"paper-{data}")
+        assert (paper.task.dataset, paper.task.threshold) == (data, threshold)
+        same = config.load(f"paper-{data}", [f"{key}={value}" for key, value in listed.items()])
+        assert same == paper
 
 
 @pytest.mark.parametrize(

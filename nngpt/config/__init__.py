@@ -1,6 +1,7 @@
 """The YAML configuration: its sections, reading it, and the configurations of stored runs."""
 
 from nngpt.config.loading import (
+    LEMUR_CORPUS,
     SHIPPED,
     as_overrides,
     changed,
@@ -35,6 +36,7 @@ from nngpt.config.stored import (
 )
 
 __all__ = [
+    "LEMUR_CORPUS",
     "MOVED",
     "SHIPPED",
     "CandidatesConfig",

@@ -27,6 +27,12 @@ SHIPPED = _PACKAGE / "generation" / "models" / "shipped"
 _CORPORA = (SHIPPED, _PACKAGE / "search")
 """Folders of the corpora that come with nngpt; that of the search holds the portfolio."""
 
+LEMUR_CORPUS = Path("lemur")
+"""Value of `learning.corpus` for the papers' initial pairs."""
+
+_LEMUR_RECIPE = "lemur-1"
+"""Name and number of that corpus's recipe; another recipe gets another number."""
+
 _PLUGIN_KEYS = {f"{section}.{key}": section for section, key in plugins.SECTIONS.values()}
 
 
@@ -122,7 +128,12 @@ def _config_file(name: str) -> Path:
 
 
 def corpus_file(path: Path) -> Path:
-    """Return the file that a configuration's corpus setting names: a path, or a shipped corpus."""
+    """Return the file that a configuration's corpus setting names.
+
+    It is a path, a shipped corpus, or that of `lemur` in the cache, built on first use.
+    """
+    if path == LEMUR_CORPUS and not path.exists():
+        return files.cache_folder() / "corpora" / _LEMUR_RECIPE / "train.jsonl"
     shipped = [] if path.exists() else [folder / path for folder in _CORPORA]
     return next((file for file in shipped if file.is_file()), path)
 

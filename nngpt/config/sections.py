@@ -249,10 +249,12 @@ class EvaluationConfig(_Section):
     is 20 s and 15 times (on a GPU, 100 times) what a reference network needs here. With `retrain`,
     a network is trained by our own loop with another seed before it is admitted, and that accuracy
     counts. With `hpo`, an HPO engine such as `surrogate` proposes the hyperparameters of each
-    candidate that its answer does not give (docs/hpo.md). `latency` measures the forward pass of
-    one image. With `early_stop`, a predictor (`predictor`, default: the one of `nngpt predictor
-    train`) ends trainings that are not expected to reach the threshold, except for a random share
-    `run_on`. `options` belong to the executor.
+    candidate that its answer does not give (docs/hpo.md). With `fixed`, as in the papers, all
+    candidates have the hyperparameters, batch size and transform given here: an answer's own are
+    passed over, and a network that needs others than `hyperparameters` is refused. `latency`
+    measures the forward pass of one image. With `early_stop`, a predictor (`predictor`, default:
+    the one of `nngpt predictor train`) ends trainings that are not expected to reach the threshold,
+    except for a random share `run_on`. `options` belong to the executor.
     """
 
     executor: str = "local"
@@ -265,6 +267,7 @@ class EvaluationConfig(_Section):
         default_factory=lambda: {"lr": 0.01, "momentum": 0.9, "dropout": 0.2}
     )
     hpo: str | None = None
+    fixed: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     stop_on_divergence: bool = True
@@ -281,6 +284,12 @@ class EvaluationConfig(_Section):
     early_stop: bool = False
     predictor: Path | None = None
     run_on: float = Field(0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _check_fixed(self) -> EvaluationConfig:
+        if self.fixed and self.hpo is not None:
+            raise ValueError("fixed hyperparameters leave nothing for hpo to propose")
+        return self
 
     @model_validator(mode="after")
     def _check_early_stop(self) -> EvaluationConfig:
@@ -522,6 +531,8 @@ class Config(_Section):
             raise ValueError("early_stop is checked between cycles, which overlap with a lag")
         if self.prompt.accuracy_quantiles and self.learning.select != "all":
             raise ValueError("prompt.accuracy_quantiles needs learning.select: all")
+        if self.evaluation.fixed and self.sampling.constrain:
+            raise ValueError("evaluation.fixed passes over what sampling.constrain has written")
         if self.evaluation.early_stop and "threshold" in self.without:
             raise ValueError("early_stop refuses at the threshold, which `without` leaves out")
         return self

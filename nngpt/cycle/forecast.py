@@ -23,6 +23,7 @@ from nngpt.cycle.meter import TimeLimit
 from nngpt.cycle.parts import Parts, assemble
 from nngpt.errors import LearningFailed
 from nngpt.files import DATABASE
+from nngpt.finetuning.corpus import lemur_corpus
 from nngpt.finetuning.selection import learned_share
 from nngpt.generation.pairs import corpus_size
 from nngpt.protocols import ComparesAnswers, Log
@@ -231,6 +232,7 @@ def forecast_rest(config: Config, log: Log) -> tuple[Duration, MeasuredTimes, in
     Raises: UserError if the parts of the run cannot be opened for the probe.
     """
     path, times, first, admitted = config.folder / DATABASE, None, 0, 0
+    lemur_corpus.ensure(config.learning.corpus, log)
     corpus = corpus_size(config.learning.corpus, config.learning.corpus_limit)
     if path.exists():
         with Store.open(path, create=False) as store:

@@ -15,6 +15,7 @@ from nngpt import plugins
 from nngpt.config import Config
 from nngpt.data.loading import data_source, load_splits
 from nngpt.errors import ConfigError, UserError
+from nngpt.finetuning.corpus import lemur_corpus
 from nngpt.finetuning.corpus.networks import learned_networks, named_networks, read_corpus
 from nngpt.finetuning.lora import overridden
 from nngpt.generation import best_of, modes
@@ -127,6 +128,8 @@ def assemble(config: Config, log: Log, executor: Executor | None = None) -> Iter
     with ExitStack() as stack:
         source = data_source(config)
         reader = make_reader(config, source)
+        for path in (config.learning.corpus, config.prompt.corpus):
+            lemur_corpus.ensure(path, log)
         corpus, pool = read_corpus(config, reader, log), read_pool(config, reader, log)
         start = _starting_point(config, reader, corpus, pool)
         control = _corpus_arm(config, reader, start, pool)

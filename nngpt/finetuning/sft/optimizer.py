@@ -21,7 +21,7 @@ def choose_optimizer(wanted: str, on_cpu: bool) -> str:
         raise ModelError(
             "paged_adamw_8bit needs a CUDA device and bitsandbytes",
             where="learning.optimizer",
-            hint="Use optimizer: auto, or pip install bitsandbytes.",
+            hint="Use optimizer: adamw, or install the extra cuda (pip install bitsandbytes).",
         )
     return "paged_adamw_8bit" if paged and wanted != "adamw" else "adamw"
 

@@ -88,12 +88,16 @@ class Answer:
     style: Literal["fences", "tags"] = "fences"
 
 
-def read(text: str) -> Answer | Refusal:
-    """Read a whole answer (prefill and completion): code and settings, or a refusal."""
+def read(text: str, fixed: bool = False) -> Answer | Refusal:
+    """Read a whole answer (prefill and completion): code and settings, or a refusal.
+
+    Args:
+        fixed: whether the settings are passed over, right or wrong (`evaluation.fixed`).
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = text[len(_thoughts(text)) :]
     tagged = "<nn>" in text.partition("```")[0]
-    return _read_tags(text) if tagged else _read_fences(text)
+    return _read_tags(text, fixed) if tagged else _read_fences(text, fixed)
 
 
 def write(answer: Answer) -> str:
@@ -118,7 +122,7 @@ def code_block(text: str) -> Block | None:
     return block and replace(block, end=block.end + len(thoughts))
 
 
-def _read_fences(text: str) -> Answer | Refusal:
+def _read_fences(text: str, fixed: bool) -> Answer | Refusal:
     """Read an answer written with Markdown fences."""
     found = blocks(text)
     code = _code_block(found)
@@ -126,7 +130,7 @@ def _read_fences(text: str) -> Answer | Refusal:
         return Refusal(Stage.PARSE, "the answer has no code block", opening(text))
     if not code.closed:
         return CUT_OFF
-    settings = read_settings(found)
+    settings = Settings() if fixed else read_settings(found)
     return settings if isinstance(settings, Refusal) else with_settings(code.text, settings)
 
 
@@ -134,6 +138,13 @@ def read_settings(found: Sequence[Block]) -> Settings | Refusal:
     """Read an answer's settings in its first JSON block; empty settings if there is none."""
     block = next((block for block in found if block.language == "json"), None)
     return Settings() if block is None else _read_json(block.text, Settings)
+
+
+def gives_settings(text: str) -> bool:
+    """Return whether an answer of any mode has a block of settings, readable or not."""
+    if "<nn>" in text.partition("```")[0]:
+        return any((_between(text, tag) or "").strip() for tag in ("hp", "tr"))
+    return any(block.language == "json" for block in blocks(text[len(_thoughts(text)) :]))
 
 
 def given_hyperparameters(text: str) -> frozenset[str]:
@@ -164,20 +175,20 @@ def _thoughts(text: str) -> str:
     return before + end
 
 
-def _read_tags(text: str) -> Answer | Refusal:
+def _read_tags(text: str, fixed: bool) -> Answer | Refusal:
     """Read an answer written with nn-gpt's tags."""
     if "</nn>" not in text:
         return CUT_OFF
     code = _between(text, "nn") or ""
     inner = [block for block in blocks(code) if block.language in _LANGUAGES]
     hyperparameters = Hyperparameters()
-    given = _between(text, "hp")
+    given = "" if fixed else _between(text, "hp")
     if given and given.strip():
         found = _read_json(given, Hyperparameters)
         if isinstance(found, Refusal):
             return found
         hyperparameters = found
-    transform = (_between(text, "tr") or "").strip() or None
+    transform = None if fixed else (_between(text, "tr") or "").strip() or None
     return _answer(inner[0].text if inner else code, hyperparameters, transform, "tags")
 
 

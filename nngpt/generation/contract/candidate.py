@@ -42,17 +42,19 @@ class Defaults:
         batch: batch size.
         transform: transform name or source.
         usual: values of hyperparameters that are in neither; corpora are built without.
+        fixed: whether the settings of answers are passed over (`evaluation.fixed`).
     """
 
     hyperparameters: Mapping[str, float]
     batch: int
     transform: str
     usual: Mapping[str, float] = field(default_factory=dict)
+    fixed: bool = False
 
     @classmethod
     def of(cls, config: EvaluationConfig) -> Defaults:
         """Return the defaults of a configuration."""
-        return cls(config.hyperparameters, config.batch, config.transform)
+        return cls(config.hyperparameters, config.batch, config.transform, fixed=config.fixed)
 
 
 def make_candidate(

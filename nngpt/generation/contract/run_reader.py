@@ -17,8 +17,8 @@ from nngpt.records import Refusal
 def make_reader(config: Config, source: DatasetSource) -> Reader:
     """Return the reader for a configuration's task, prompt and defaults.
 
-    A network that needs a hyperparameter without a value gets the usual one; the prompt's own
-    networks must not need any.
+    A network that needs a hyperparameter without a value gets the usual one, unless
+    `evaluation.fixed`; the prompt's own networks must not need any.
 
     Raises: ConfigError.
     """
@@ -29,7 +29,8 @@ def make_reader(config: Config, source: DatasetSource) -> Reader:
     )
     reader = Reader(task, template, prompt, Defaults.of(config.evaluation))
     _check_defaults(reader)
-    return replace(reader, defaults=replace(reader.defaults, usual=USUAL))
+    usual = {} if config.evaluation.fixed else USUAL
+    return replace(reader, defaults=replace(reader.defaults, usual=usual))
 
 
 def _check_defaults(reader: Reader) -> None:

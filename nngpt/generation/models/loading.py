@@ -155,7 +155,7 @@ def _quantization(bits: int) -> dict[str, Any]:
         raise ModelError(
             "4-bit and 8-bit bases need bitsandbytes",
             where="llm.quantization",
-            hint="pip install bitsandbytes, or use quantization: none.",
+            hint="Install the extra cuda (pip install bitsandbytes), or use quantization: none.",
         )
     if bits == 8:
         return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), "device_map": "cuda"}

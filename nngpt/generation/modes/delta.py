@@ -27,10 +27,11 @@ class DeltaMode(PromptMode):
 
     def read(self, answer: str, reader: Reader) -> Candidate | Refusal:
         """Return the prompt's network with the diff applied, or why it does not apply."""
-        parent = answers.read(reader.prompt.parent)
+        fixed = reader.defaults.fixed
+        parent = answers.read(reader.prompt.parent, fixed)
         if isinstance(parent, Refusal):
             return replace(parent, reason=f"the prompt shows no network to change: {parent.reason}")
-        found = _apply(answer.replace("\r\n", "\n").replace("\r", "\n"), parent)
+        found = _apply(answer.replace("\r\n", "\n").replace("\r", "\n"), parent, fixed)
         if isinstance(found, Refusal):
             return found
         changed, canonical = found
@@ -56,10 +57,10 @@ def create() -> DeltaMode:
     return DeltaMode()
 
 
-def _apply(text: str, parent: Answer) -> tuple[Answer, str] | Refusal:
+def _apply(text: str, parent: Answer, fixed: bool) -> tuple[Answer, str] | Refusal:
     """Apply the diff in an answer; return the changed network and the canonical answer.
 
-    The changed network has the settings that the answer itself gives.
+    The changed network has the settings that the answer itself gives, none with `fixed`.
     """
     found = answers.blocks(text)
     diff = next((block for block in found if block.language in _LANGUAGES), None)
@@ -67,7 +68,7 @@ def _apply(text: str, parent: Answer) -> tuple[Answer, str] | Refusal:
         return Refusal(Stage.PARSE, "the answer has no ```diff block", answers.opening(text))
     if not diff.closed:
         return replace(answers.CUT_OFF, reason="the answer is cut off: its diff never ends")
-    settings = answers.read_settings(found)
+    settings = answers.Settings() if fixed else answers.read_settings(found)
     if isinstance(settings, Refusal):
         return settings
     patched = diffs.apply(diff.text, parent.code)

@@ -21,7 +21,7 @@ class FullMode(PromptMode):
 
     def read(self, answer: str, reader: Reader) -> Candidate | Refusal:
         """Return the network in the answer's code block, or why there is none."""
-        found = answers.read(answer)
+        found = answers.read(answer, reader.defaults.fixed)
         if isinstance(found, Refusal):
             return found
         code = credited(found.code + "\n", reader.prompt)

@@ -154,7 +154,8 @@ def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
     near = tuple(places(attempts, setting.corpus, setting.shingle))
     summaries = {arm: store.summary(run.id, arm) for arm in arms}
     initial, limit = _initial(store, run, setting), setting.threshold
-    points = {arm: trajectory(summaries[arm], of[arm], near, limit, initial) for arm in arms}
+    fixed = bool(run.config.get("evaluation", {}).get("fixed"))
+    points = {arm: trajectory(summaries[arm], of[arm], near, limit, initial, fixed) for arm in arms}
     every = [summary for arm in arms for summary in summaries[arm]]
     chance = 1 / setting.classes if setting.classes else None
     spent = costs(store.activities(run.id), store.forecasts(run.id), every)

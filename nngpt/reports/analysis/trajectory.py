@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nngpt.generation.contract.answers import gives_settings
 from nngpt.records import Arm, Stage, State
 from nngpt.reports.analysis.novelty import NetworkPlace
 from nngpt.statistics import Estimate, accuracy, mean, median, share
 from nngpt.store import AttemptRecord, CycleSummary
+
+_FAILED = (Stage.BUILD, Stage.FORWARD, Stage.TRAIN, Stage.JUDGE)
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,9 @@ class CyclePoint:
         written: number of first answers that are decided: admitted, refused or trained.
         open: number of undecided first answers, which no figure counts.
         valid: share of `written` that was built, trained and judged.
+        valid_or_copy: the same share with exact copies of networks that train, which are not
+            trained again (the papers' figure).
+        settings_ignored: number of `written` with settings, which the protocol passed over.
         accuracies: accuracies of the valid ones, in the order of writing.
         best: highest accuracy that counts; as the best of many it looks better than it is.
         retrained: True if nngpt's own loop trained any network again, so that `best` and the other
@@ -44,6 +50,8 @@ class CyclePoint:
     written: int
     open: int
     valid: Estimate | None
+    valid_or_copy: Estimate | None
+    settings_ignored: int
     accuracies: tuple[float, ...]
     best: Estimate | None
     mean: Estimate | None
@@ -81,12 +89,15 @@ def trajectory(
     places: Sequence[NetworkPlace],
     threshold: float,
     initial: int,
+    fixed: bool = False,
 ) -> tuple[CyclePoint, ...]:
     """Return the trajectory of an arm: the figures of each of its cycles, in order.
 
     `attempts` are the arm's, repairs included, `places` those of all arms; `threshold` is that of
-    admission, 0…1; `initial` is the number of training pairs older than the run.
+    admission, 0…1; `initial` is the number of training pairs older than the run; `fixed` tells
+    whether answers' settings were passed over (`evaluation.fixed`).
     """
+    failed = {a.content_hash for a in attempts if a.refusal and a.refusal.stage in _FAILED}
     points, corpus, held_out = [], initial, 0
     for summary in summaries:
         mine = [a for a in attempts if a.cycle == summary.cycle]
@@ -94,7 +105,8 @@ def trajectory(
         near = [p.jaccard for p in places if p.arm is summary.arm and p.cycle == summary.cycle]
         held_out = summary.held_out or held_out
         known = corpus - held_out if summary.arm is Arm.LOOP else None
-        points.append(_point(summary, mine, near, threshold, known))
+        copies = sum(_is_copy(a) and a.content_hash not in failed for a in mine)
+        points.append(_point(summary, mine, near, threshold, known, copies, fixed))
     return tuple(points)
 
 
@@ -118,12 +130,26 @@ def funnel(summaries: Sequence[CycleSummary]) -> tuple[Gate, ...]:
     return tuple(gates)
 
 
+def valid_over_cycles(points: Sequence[CyclePoint]) -> tuple[Estimate | None, Estimate | None]:
+    """Return the mean over cycles of the valid share, without and with copies (the papers' way)."""
+    with_copies = [p.valid_or_copy.value for p in points if p.valid_or_copy]
+    return mean([p.valid.value for p in points if p.valid]), mean(with_copies)
+
+
+def _is_copy(attempt: AttemptRecord) -> bool:
+    """Return whether a first answer is an exact copy of a known network."""
+    refusal = attempt.refusal
+    return not attempt.repairs and refusal is not None and refusal.stage is Stage.DUPLICATE
+
+
 def _point(
     summary: CycleSummary,
     attempts: Sequence[AttemptRecord],
     near: Sequence[float | None],
     threshold: float,
     corpus: int | None,
+    copies: int,
+    fixed: bool,
 ) -> CyclePoint:
     first = [a for a in attempts if decided(a)]
     trained = [a.evaluation for a in first if a.evaluation is not None]
@@ -140,6 +166,8 @@ def _point(
         written=len(first),
         open=sum(not a.repairs for a in attempts) - len(first),
         valid=share(len(trained), len(first)),
+        valid_or_copy=share(len(trained) + copies, len(first)),
+        settings_ignored=sum(fixed and gives_settings(a.completion.text) for a in first),
         accuracies=accuracies,
         best=accuracy(*best) if best else None,
         mean=mean(accuracies),

@@ -8,7 +8,7 @@ from itertools import product
 from operator import attrgetter
 from typing import Any
 
-from nngpt.records import Arm, Stage
+from nngpt.records import Arm, Stage, State
 from nngpt.reports.analysis.costs import Costs
 from nngpt.reports.analysis.genealogy import LineageNode
 from nngpt.reports.analysis.pareto import CostedNetwork
@@ -39,9 +39,12 @@ from nngpt.reports.text import (
 )
 from nngpt.statistics import Estimate
 
+_COPIES_NOTE = "Or a copy: of a network that trains, not trained again (the papers call it valid)."
+_IGNORED_NOTE = "Settings passed over: answers that gave settings, which the protocol has fixed."
 _VERDICTS = ("worse", "no evidence", "better")
 _CYCLE = (
-    "valid± best± mean± median± above_of_trained±=above_trained above_of_written±=above_written "
+    "valid± valid_or_copy± settings_ignored "
+    "best± mean± median± above_of_trained±=above_trained above_of_written±=above_written "
     "admitted corpus nearest_jaccard_mean±=likeness random_changes repairs repairs_valid "
     "repairs_admitted alarm "
     "held_out_loss_before=held_out_first held_out_loss_after=held_out_last"
@@ -182,9 +185,13 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
     repairs, changes = any(p.repairs for p in cycles), arm is not Arm.CORPUS
     changes = changes and any(p.random_changes for p in cycles)
     held_out = any(p.held_out_first is not None for p in cycles)
+    copies = any(p.valid_or_copy != p.valid for p in cycles)
+    ignored = any(p.settings_ignored for p in cycles)
     columns = (
         *(">cycle", "written by", *([CHANGES] if changes else ())),
-        *(">valid", ">best", ">mean", ">median"),
+        *(">valid", *((">or a copy",) if copies else ())),
+        *((">settings passed over",) if ignored else ()),
+        *(">best", ">mean", ">median"),
         *(">above threshold, of trained", ">of written", ">admitted"),
         *((">learned from",) if arm is Arm.LOOP else ()),
         *((f">{HELD_OUT}",) if held_out else ()),
@@ -196,6 +203,8 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
             p.adapter or ("no LLM" if arm is Arm.CORPUS else "base model"),
             *((f"{p.random_changes} of {p.written}",) if changes else ()),
             counted(p.valid),
+            *((counted(p.valid_or_copy),) if copies else ()),
+            *((str(p.settings_ignored),) if ignored else ()),
             accuracy(p.best),
             accuracy(p.mean),
             accuracy(p.median),
@@ -210,6 +219,8 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
     )
     modes = ", ".join(dict.fromkeys(p.how for p in cycles))
     notes = [
+        *([_COPIES_NOTE] if copies else ()),
+        *([_IGNORED_NOTE] if ignored else ()),
         *([OWN_MEAN_NOTE] if any(p.retrained for p in cycles) else ()),
         *([f"{HELD_OUT.capitalize()}: {HELD_OUT_NOTE}"] if held_out else ()),
         *([f"{CHANGES.capitalize()}: {CHANGES_NOTE}"] if changes else ()),
@@ -305,6 +316,7 @@ def _cycle(point: CyclePoint) -> Row:
 
 def _networks(study: Study) -> Iterator[Row]:
     attempts = {a.id: a for a in study.attempts}
+    rejected = _rejected_before(study)
     for p in study.places:
         evaluation, result = attempts[p.attempt].evaluation, attempts[p.attempt].result
         assert evaluation is not None and result is not None
@@ -316,11 +328,28 @@ def _networks(study: Study) -> Iterator[Row]:
             "latency_ms": evaluation.claimed_latency_ms,
             "admitted": p.admitted,
             "refused_at": p.stage or "",
+            "rejected_before": rejected.get(p.attempt),
             "corpus_jaccard": p.corpus.jaccard if p.corpus else None,
             "corpus_nearest": p.corpus.name if p.corpus else "",
             "sibling_jaccard": p.sibling.jaccard if p.sibling else None,
             "sibling_nearest": p.sibling.name if p.sibling else "",
         }
+
+
+def _rejected_before(study: Study) -> dict[int, int]:
+    """Return how many near-duplicates and copies an arm wrote before each admitted network.
+
+    Counted since the admitted one before (the papers' `rejection_count`).
+    """
+    found: dict[int, int] = {}
+    for arm in study.arms:
+        rejected = 0
+        for a in (a for a in study.of(arm) if not a.repairs):
+            if a.state is State.ADMITTED:
+                found[a.id], rejected = rejected, 0
+            elif a.refusal and a.refusal.stage in (Stage.DUPLICATE, Stage.NOVELTY):
+                rejected += 1
+    return found
 
 
 def _adapter(node: LineageNode) -> Row:

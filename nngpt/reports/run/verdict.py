@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from nngpt.records import Arm
 from nngpt.reports.analysis.study import Study
+from nngpt.reports.analysis.trajectory import valid_over_cycles
 from nngpt.reports.analysis.uplift import ALL, AT_CHANCE, LAST, MEAN, OVER_TIME, VALID, Comparison
 from nngpt.reports.text import ARM_NAMES, accuracy, counted, decimal, percent, plural, points
 from nngpt.statistics import Difference, share
@@ -15,7 +16,13 @@ def verdict(study: Study) -> list[str]:
     """Return the conclusions of a run's report, shown or not shown, one sentence each."""
     if not study.loop:
         return ["The loop has written nothing yet."]
-    found = [_what_happened(study), *_over_time(study), *_controls(study), *_novelty(study)]
+    found = [
+        _what_happened(study),
+        *_validity(study),
+        *_over_time(study),
+        *_controls(study),
+        *_novelty(study),
+    ]
     return [*found, *_proxy(study)]
 
 
@@ -43,6 +50,15 @@ def _what_happened(study: Study) -> str:
         f"{study.setting.dataset}: {percent(valid)} were built and trained, and {admitted:,} "
         f"admitted.{top}"
     )
+
+
+def _validity(study: Study) -> Iterator[str]:
+    """Tell the mean valid share over cycles, as the papers do."""
+    valid, with_copies = valid_over_cycles(study.loop)
+    if valid and valid.count > 1:
+        text = f"Mean over cycles of the valid share: {percent(valid)}"
+        copies = f", {percent(with_copies)} with copies" if with_copies != valid else ""
+        yield f"{text}{copies}."
 
 
 def _over_time(study: Study) -> Iterator[str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from nngpt import config
 from nngpt.config import EvaluationConfig
+from nngpt.data.loading import data_source
 from nngpt.generation import contract
 from nngpt.generation.contract import Defaults, answers
 from nngpt.generation.contract.answers import Answer
@@ -104,6 +106,28 @@ def test_settings_come_from_the_json_block() -> None:
     assert candidate.hyperparameters == {"lr": 1.0, "momentum": 0.9}
     assert (candidate.batch, candidate.transform) == (128, "norm_32_flip")
     assert "Have fun" not in candidate.written
+
+
+SET = '{"hyperparameters": {"lr": 1, "batch": 128}, "transform": "norm_32_flip"}'
+TAGS = f'<nn>\n{NET}\n</nn>\n<hp>{{"lr": 0.1}}</hp>\n<tr>echo</tr>'
+
+
+@pytest.mark.parametrize("text", [fenced(NET, SET), fenced(NET, "{lr: 1"), TAGS])
+def test_a_fixed_protocol_passes_over_settings(text: str) -> None:
+    template, prompt = asked("full")
+    fixed = replace(DEFAULTS, fixed=True)
+    found = contract.read(text, prompt, TASK, template, fixed)
+    assert isinstance(found, Candidate), found
+    assert (found.hyperparameters["lr"], found.batch, found.transform) == (0.01, 64, "norm")
+    assert answers.gives_settings(text) and not answers.gives_settings(found.written)
+    assert contract.read(found.written, prompt, TASK, template, fixed) == found
+
+
+def test_a_fixed_protocol_gives_no_other_hyperparameters() -> None:
+    fixed = config.load(None, ["evaluation.fixed=true", "evaluation.hyperparameters={lr: 0.1}"])
+    reader = contract.make_reader(fixed, data_source(fixed))
+    found = reader.read(fenced(NET))
+    assert isinstance(found, Refusal) and "'momentum' has no value" in found.reason
 
 
 def test_the_tags_of_nn_gpt_are_understood() -> None:

@@ -68,6 +68,20 @@ def test_a_diff_changes_the_network_of_the_prompt() -> None:
     assert (candidate.hyperparameters, candidate.batch) == ({"lr": 0.01, "momentum": 0.9}, 64)
 
 
+def test_a_fixed_protocol_passes_over_the_settings_of_the_diff_and_of_the_network() -> None:
+    parent = answers.read(PROMPT.parent)
+    assert isinstance(parent, Answer)
+    rated = replace(PROMPT, parent=answers.write(replace(parent, hyperparameters={"lr": 0.5})))
+    text = f'```diff\n{POOL}\n```\n```json\n{{"hyperparameters": {{"batch": 8}}}}\n```'
+    plain = replace(rated, prefill="")
+    found = [
+        contract.read(text, plain, TASK, TEMPLATE, replace(DEFAULTS, fixed=fixed))
+        for fixed in (False, True)
+    ]
+    values = [(c.hyperparameters["lr"], c.batch) for c in found if isinstance(c, Candidate)]
+    assert values == [(0.5, 8), (0.01, 64)]
+
+
 def test_the_completion_continues_the_prefill() -> None:
     completion = POOL.removeprefix("@@") + "```\nThat should do."
     candidate = contract.read(completion, PROMPT, TASK, TEMPLATE, DEFAULTS)

@@ -44,18 +44,30 @@ def promise(tried: Matrix, tries: Sequence[Try], asked: Matrix) -> Vector:
         tried: vectors of the tries [n, d].
         asked: vectors of the answers [m, d].
     """
+    targets = _ranks([-1.0 if t.accuracy is None else t.accuracy for t in tries])
+    expected, unknown = posterior(tried, targets, asked)
+    bound: Vector = expected + CURIOSITY * unknown
+    return bound
+
+
+def posterior(tried: Matrix, targets: Vector, asked: Matrix) -> tuple[Vector, Vector]:
+    """Return what the process expects of answers [m], and the standard deviations [m] of that.
+
+    Args:
+        tried: vectors of the tries [n, d].
+        targets: a value of each try [n]; all together have mean 0 and variance 1.
+        asked: vectors of the answers [m, d].
+    """
     from scipy.spatial.distance import cdist
 
-    targets = _ranks([-1.0 if t.accuracy is None else t.accuracy for t in tries])
     known, others = _standardised(tried, asked)
     apart = cdist(known, known, "sqeuclidean")
     width = float(np.median(apart)) or 1.0
     alike = np.exp(-apart / width) + NOISE * np.eye(len(known))
     near = np.exp(-cdist(others, known, "sqeuclidean") / width)
     weights = np.linalg.solve(alike, near.T)
-    unknown = np.maximum(1 - (near * weights.T).sum(1), 0)
-    bound: Vector = targets @ weights + CURIOSITY * np.sqrt(unknown)
-    return bound
+    unknown: Vector = np.sqrt(np.maximum(1 - (near * weights.T).sum(1), 0))
+    return targets @ weights, unknown
 
 
 def _ranks(values: Sequence[float]) -> Vector:

@@ -66,6 +66,4 @@ def test_copies_of_what_trains_are_valid_and_rejections_are_counted(
     assert (">or a copy" in columns, ">settings passed over" in columns) == (True, fixed)
     rows = [r["rejected_before"] for r in tables(found)["networks"] if r["admitted"]]
     assert rows == [0, 2, 3]
-    assert any(
-        one.startswith("Mean over cycles of the valid share: 55%") for one in verdict(found)
-    )
+    assert any(one.startswith("Mean over cycles of the valid share: 55%") for one in verdict(found))

@@ -22,7 +22,7 @@ RECIPE = Config(
     task=TaskConfig(dataset="cifar10", max_parameters=5_000_000),
     evaluation=EvaluationConfig(fixed=True, transform="norm-crop-flip"),
 )
-"""Prompt and defaults of the corpus; configs/paper-*.yaml have the same."""
+"""Prompt and defaults of the corpus; the configurations of the papers have the same."""
 
 TASKS = ("mnist", "cifar10")
 

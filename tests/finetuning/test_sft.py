@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -13,9 +14,9 @@ from safetensors.torch import load_file
 from nngpt import plugins
 from nngpt.config import Config, EvaluationConfig, LearningConfig, LLMConfig
 from nngpt.errors import ConfigError, LearningFailed, ModelError
-from nngpt.generation import contract
-from nngpt.generation.llm.transformers import TransformersLLM
-from nngpt.generation.models import chat
+from nngpt.finetuning.sft import optimizer
+from nngpt.generation.llm.transformers import TransformersLLM, create
+from nngpt.generation.models import chat, loading
 from nngpt.generation.models.adapters import read_adapter
 from nngpt.generation.pairs import corpus_hash, corpus_pairs
 from nngpt.generation.prompts import template as prompts
@@ -127,8 +128,33 @@ def test_what_cannot_be_learned_is_an_outcome(llm: TransformersLLM, tmp_path: Pa
 def test_settings_that_cannot_work_are_found_before_the_run(llm: TransformersLLM) -> None:
     with pytest.raises(ModelError, match=r"q_prj.*Did you mean 'q_proj'"):
         learner_with(SETTINGS.model_copy(update={"target_modules": ("q_prj",)}), llm)
-    with pytest.raises(ModelError, match="paged_adamw_8bit"):
+
+
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_a_quantised_base_learns_in_every_layer(bits: Any, tmp_path: Path) -> None:
+    """As in the papers: LoRA on a quantised base, with paged 8-bit AdamW, after it has written."""
+    llm = create(LLMConfig(device="cpu", quantization=bits))
+    assert llm.base.facts == f"smollm2-135m on CPU, {bits.removesuffix('bit')}-bit base"
+    settings = {"optimizer": "paged_adamw_8bit", "layers": None, "epochs": 6, "rank": 4}
+    learner = learner_with(SETTINGS.model_copy(update=settings), llm)
+    before = llm.generate(PROMPT, 1, 0, GREEDY)[0].text
+    adapter = learner.learn(PAIRS, "quantised", tmp_path, None, 3, lambda *_: None)
+    weights = load_file(Path(adapter.path) / "adapter_model.safetensors")
+    assert all(weight.any() for name, weight in weights.items() if "lora_B" in name)
+    assert adapter.loss_last < 0.7 * adapter.loss_first
+    llm.use_adapter(None)
+    assert llm.generate(PROMPT, 1, 0, GREEDY)[0].text == before
+
+
+def test_a_missing_bitsandbytes_is_named(
+    llm: TransformersLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (loading, optimizer):
+        monkeypatch.setattr(module, "find_spec", lambda _: None)
+    with pytest.raises(ModelError, match=r"paged_adamw_8bit needs bitsandbytes.*extra cuda"):
         learner_with(SETTINGS.model_copy(update={"optimizer": "paged_adamw_8bit"}), llm)
+    with pytest.raises(ModelError, match=r"4-bit and 8-bit.*need bitsandbytes.*extra cuda"):
+        create(LLMConfig(device="cpu", quantization="4bit"))
 
 
 def test_a_finished_adapter_is_taken_over(llm: TransformersLLM, adapter: Adapter) -> None:

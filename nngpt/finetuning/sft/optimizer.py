@@ -11,19 +11,21 @@ from nngpt.errors import ModelError
 
 
 def choose_optimizer(wanted: str, on_cpu: bool) -> str:
-    """Return "paged_adamw_8bit" on CUDA with bitsandbytes, else "adamw", unless `wanted` names one.
+    """Return the wanted optimiser; "auto" is "paged_adamw_8bit" on CUDA with bitsandbytes.
 
     Raises:
-        ModelError: the paged optimiser is wanted where it cannot run.
+        ModelError: the paged optimiser is wanted and bitsandbytes is not installed.
     """
-    paged = not on_cpu and find_spec("bitsandbytes") is not None
-    if wanted == "paged_adamw_8bit" and not paged:
+    installed = find_spec("bitsandbytes") is not None
+    if wanted == "paged_adamw_8bit" and not installed:
         raise ModelError(
-            "paged_adamw_8bit needs a CUDA device and bitsandbytes",
+            "paged_adamw_8bit needs bitsandbytes",
             where="learning.optimizer",
-            hint="Use optimizer: adamw, or install the extra cuda (pip install bitsandbytes).",
+            hint="Install the extra cuda (pip install bitsandbytes), or use optimizer: adamw.",
         )
-    return "paged_adamw_8bit" if paged and wanted != "adamw" else "adamw"
+    if wanted != "auto":
+        return wanted
+    return "paged_adamw_8bit" if installed and not on_cpu else "adamw"
 
 
 def make_optimizer(name: str, weights: list[Any], settings: LearningConfig) -> Any:
@@ -32,9 +34,11 @@ def make_optimizer(name: str, weights: list[Any], settings: LearningConfig) -> A
 
     options: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     if name == "paged_adamw_8bit":
-        import bitsandbytes
+        from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
 
-        return bitsandbytes.optim.PagedAdamW8bit(weights, **options)
+        # Only a GPU's memory can be paged.
+        adamw = AdamW8bit if weights[0].device.type == "cpu" else PagedAdamW8bit
+        return adamw(weights, **options)
     return torch.optim.AdamW(weights, **options)
 
 

@@ -63,10 +63,14 @@ def load_base(config: LLMConfig) -> LoadedBase:
     device = choose_device(config.device)
     dtype = getattr(torch, config.dtype) if config.dtype != "auto" else _fastest_dtype(device)
     bits = _choose_bits(config.quantization, device)
-    options = {**_source(config.model), "dtype": dtype, **(_quantization(bits) if bits else {})}
+    options = {**_source(config.model), "dtype": dtype}
+    if bits:
+        options |= _quantization(bits, device)
     with clear_memory("llm.model", "Free the GPU, or set llm.quantization=4bit."):
         model = _or_model_error(config.model, AutoModelForCausalLM.from_pretrained, **options)
         model = (model if bits else model.to(device)).eval()
+    if bits == 4:
+        _keep_gradients(model)
     kind = str(dtype).removeprefix("torch.") if bits == 0 else f"{bits}-bit base"
     place = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     facts = f"{config.model} on {place}, {kind}"
@@ -132,22 +136,22 @@ def _fastest_dtype(device: str) -> Any:
 
 
 def _choose_bits(wanted: str, device: str) -> int:
-    """Return the bits of a quantised base, 0 for none. Raises: ModelError."""
+    """Return the bits of a quantised base, 0 for none; "auto" quantises on a GPU only."""
     import torch
 
+    if wanted != "auto":
+        return {"none": 0, "8bit": 8, "4bit": 4}[wanted]
     if device == "cpu":
-        if wanted in ("4bit", "8bit"):
-            what = "4-bit and 8-bit bases need a GPU"
-            raise ModelError(what, where="llm.quantization", hint="Use quantization: auto or none.")
         return 0
-    if wanted == "auto":
-        gib = torch.cuda.get_device_properties(0).total_memory / 2**30
-        return 4 if gib < 23 else 8 if gib < 40 else 0
-    return {"none": 0, "8bit": 8, "4bit": 4}[wanted]
+    gib = torch.cuda.get_device_properties(0).total_memory / 2**30
+    return 4 if gib < 23 else 8 if gib < 40 else 0
 
 
-def _quantization(bits: int) -> dict[str, Any]:
-    """Return the arguments of `from_pretrained` for an 8- or 4-bit base with bitsandbytes."""
+def _quantization(bits: int, device: str) -> dict[str, Any]:
+    """Return the arguments of `from_pretrained` for an 8- or 4-bit base with bitsandbytes.
+
+    Raises: ModelError if bitsandbytes is not installed.
+    """
     import torch
     from transformers import BitsAndBytesConfig
 
@@ -158,11 +162,23 @@ def _quantization(bits: int) -> dict[str, Any]:
             hint="Install the extra cuda (pip install bitsandbytes), or use quantization: none.",
         )
     if bits == 8:
-        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), "device_map": "cuda"}
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), "device_map": device}
     four = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
     )
-    return {"quantization_config": four, "device_map": "cuda"}
+    return {"quantization_config": four, "device_map": device}
+
+
+def _keep_gradients(model: Any) -> None:
+    """Keep bitsandbytes from packing 4-bit weights when a CPU first writes.
+
+    Packed weights are quicker, but pass no gradient on: only the last layers would learn.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for layer in model.modules():
+        if isinstance(layer, Linear4bit):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def _source(name: str) -> dict[str, str]:

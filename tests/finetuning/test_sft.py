@@ -15,6 +15,7 @@ from nngpt import plugins
 from nngpt.config import Config, EvaluationConfig, LearningConfig, LLMConfig
 from nngpt.errors import ConfigError, LearningFailed, ModelError
 from nngpt.finetuning.sft import optimizer
+from nngpt.generation import contract
 from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.generation.models import chat, loading
 from nngpt.generation.models.adapters import read_adapter

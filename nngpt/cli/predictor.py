@@ -100,7 +100,7 @@ def evaluate(
     from nngpt.prediction.early_stopping import replay
     from nngpt.prediction.runs import read_history
     from nngpt.reports.sheets import rich_table
-    from nngpt.reports.tables.prediction import errors_sheet, place_sheet, replay_lines
+    from nngpt.reports.tables.prediction import errors_sheet, place_sheet, replay_sheet
     from nngpt.store.lemur.mirror import mirror_folder
 
     splits = tuple(split or Split)
@@ -114,7 +114,7 @@ def evaluate(
             horizons = tuple(epochs or (2,))
             found = list(cross_validate(history, splits, horizons, log, not without_code, share))
     if stopping:
-        print_result(as_json, asdict(result), *replay_lines(result))
+        print_result(as_json, [asdict(one) for one in result], rich_table(replay_sheet(result)))
     else:
         tables = map(rich_table, (errors_sheet(found), place_sheet(found)))
         print_result(as_json, [asdict(errors) for errors in found], *tables)

@@ -147,11 +147,20 @@ def load_pruner(config: Config, task: Task, log: Log) -> ThresholdPruner:
     return ThresholdPruner(predictor, place_of(task), task, evaluation.epochs, evaluation.run_on)
 
 
+RULES = {
+    "ceiling": "accuracy that 99.5% of such runs do not exceed",
+    "high": "upper end of the 90% interval",
+    "point": "expected accuracy, without any interval",
+}
+"""What a replay compares with the best tenth; early stopping itself uses the ceiling."""
+
+
 @dataclass(frozen=True)
 class Replay:
     """Savings and losses of early stopping on recorded runs; 95% intervals over families.
 
     Attributes:
+        rule: the prediction that is compared, one of `RULES`.
         runs: number of replayed runs, each of 50 epochs.
         top: number of runs that ended in the best tenth of their place.
         stopped: share of the runs that would have been stopped.
@@ -159,6 +168,7 @@ class Replay:
         lost: share of the top runs that would have been stopped.
     """
 
+    rule: str
     runs: int
     top: int
     stopped: MeanInterval
@@ -166,30 +176,41 @@ class Replay:
     lost: MeanInterval
 
 
-def replay(history: History, horizons: Sequence[int], progress: Callable[[str], None]) -> Replay:
-    """Return what early stopping would have saved and lost on recorded runs.
+def replay(
+    history: History, horizons: Sequence[int], progress: Callable[[str], None]
+) -> list[Replay]:
+    """Return what early stopping would have saved and lost on recorded runs, for each rule.
 
-    Each run is stopped at the first horizon where its ceiling is below its place's best tenth.
-
-    Both the ceiling and the accuracy of the best tenth are computed from other folds, so from
-    families of networks other than the run's own.
+    Each run is stopped at the first horizon where its ceiling, or what another rule compares, is
+    below its place's best tenth. The predictions and the accuracy of the best tenth are computed
+    from other folds, so from families of networks other than the run's own.
     """
     table = RunTable(history)
     names = groups.by_family(history.runs, history.codes)
     folds = groups.folds(names, FOLDS)
     best = targets.best(table.runs)
     wanted, top = _best_tenth(table, best, folds)
-    trained = np.full(len(best), targets.EPOCHS)
+    trained = {rule: np.full(len(best), targets.EPOCHS) for rule in RULES}
     for epochs in sorted(set(horizons) - {0}):
         progress(f"after {targets.epoch_count(epochs)}")
-        ceiling = crossed_predictions(table, "best", best, epochs, folds).ceiling
-        trained[(trained == targets.EPOCHS) & (ceiling < wanted)] = epochs
-    stopped = trained < targets.EPOCHS
+        predicted = crossed_predictions(table, "best", best, epochs, folds)
+        for rule, end in trained.items():
+            end[(end == targets.EPOCHS) & (getattr(predicted, rule) < wanted)] = epochs
     numbers = np.unique(np.array(names), return_inverse=True)[1]
-    share_stopped = grouped_mean(stopped.astype(float), numbers)
-    saved = grouped_mean(1 - trained / targets.EPOCHS, numbers)
-    lost = grouped_mean(stopped[top].astype(float), numbers[top])
-    return Replay(len(best), int(top.sum()), share_stopped, saved, lost)
+    return [_outcome(rule, end, top, numbers) for rule, end in trained.items()]
+
+
+def _outcome(rule: str, trained: Numbers, top: Mask, families: Numbers) -> Replay:
+    """Count what a rule saved and lost, from the number of epochs that each run trained [n]."""
+    stopped = trained < targets.EPOCHS
+    return Replay(
+        rule=rule,
+        runs=len(trained),
+        top=int(top.sum()),
+        stopped=grouped_mean(stopped.astype(float), families),
+        saved=grouped_mean(1 - trained / targets.EPOCHS, families),
+        lost=grouped_mean(stopped[top].astype(float), families[top]),
+    )
 
 
 def _best_tenth(table: RunTable, best: Vector, folds: Numbers) -> tuple[Vector, Mask]:

@@ -35,11 +35,11 @@ def make_pruner(file: Path, threshold: float, run_on: float = 0.0) -> ThresholdP
 
 
 def test_replayed_runs_are_stopped_and_few_of_the_best_are_lost(history: History) -> None:
-    found = replay(history, (1, 2, 5), lambda _: None)
-    assert found.runs == len(history.runs) and found.top >= found.runs / 10
-    assert found.saved[0] <= 0.98 * found.stopped[0]
-    assert 0 < found.stopped[0] < 1
-    assert found.lost[0] < found.stopped[0]
+    ceiling, high, point = replay(history, (1, 2, 5), lambda _: None)
+    assert ceiling.runs == len(history.runs) and ceiling.top >= ceiling.runs / 10
+    assert ceiling.saved[0] <= 0.98 * ceiling.stopped[0]
+    assert 0 < ceiling.stopped[0] <= high.stopped[0] <= point.stopped[0] < 1
+    assert ceiling.lost[0] < ceiling.stopped[0] and ceiling.lost[0] <= point.lost[0]
 
 
 def test_a_hopeless_training_is_stopped_with_its_interval(predictor_file: Path) -> None:

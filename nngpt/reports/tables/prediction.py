@@ -10,7 +10,7 @@ from rich.table import Table
 from yaml import safe_dump
 
 from nngpt.prediction.cross_validation import PredictionErrors
-from nngpt.prediction.early_stopping import Replay
+from nngpt.prediction.early_stopping import RULES, Replay
 from nngpt.prediction.groups import FEWEST_GROUPS, MeanInterval
 from nngpt.prediction.hpo.benchmark import Regret
 from nngpt.prediction.hpo.proposal import HPOTask, Proposal
@@ -58,16 +58,19 @@ def place_sheet(found: Sequence[PredictionErrors]) -> Sheet:
     return Sheet("RMSE by place", columns, tuple(rows), note)
 
 
-def replay_lines(found: Replay) -> list[str]:
-    """Return lines about what early stopping would have saved and lost."""
-    return [
-        f"{found.runs:,} runs of 50 epochs, each stopped once its ceiling is below the best tenth "
-        "of its place",
-        f"stopped             {_percent(found.stopped)} of the runs",
-        f"epochs saved        {_percent(found.saved)}",
-        f"best tenth lost     {_percent(found.lost)} of {found.top:,} runs",
-        "95% intervals from resampling families; ceilings are learned from other families.",
+def replay_sheet(found: Sequence[Replay]) -> Sheet:
+    """Return a table of what early stopping would have saved and lost, a row for each rule."""
+    rows = [
+        (one.rule, *map(_percent, (one.stopped, one.saved, one.lost)), RULES[one.rule])
+        for one in found
     ]
+    columns = ("stopped by", ">runs stopped", ">epochs saved", ">best tenth lost", "which is the")
+    note = (
+        f"{found[0].runs:,} runs of 50 epochs, {found[0].top:,} of them the best tenth of their "
+        "place. A run is stopped once what is predicted is below that tenth. 95% intervals from "
+        "resampling families; predictions are learned from other families."
+    )
+    return Sheet("Early stopping, replayed", columns, tuple(rows), note)
 
 
 CANNOT_SAY = "cannot say"

@@ -2,11 +2,13 @@
 
 OMP_NUM_THREADS=1 .venv/bin/python benchmarks/dedup.py speed [--nn-dup FOLDER]
 OMP_NUM_THREADS=1 .venv/bin/python benchmarks/dedup.py uniques
+OMP_NUM_THREADS=1 .venv/bin/python benchmarks/dedup.py estimate [--database FILE]
 
-Both read the wheel that `nngpt lemur pull` put into the cache, or `--wheel FILE`. With FOLDER, an
+All read the wheel that `nngpt lemur pull` put into the cache, or `--wheel FILE`. With FOLDER, an
 unpacked `nn-dup` wheel (pip download --no-deps nn-dup==2.2.4), nn-dup's own pipeline runs on the
 first `--nn-dup-count` networks on the same machine. It gets one row per network; the rows of
-`ab.nn.api.data(only_best_accuracy=True)` would be ten times as many.
+`ab.nn.api.data(only_best_accuracy=True)` would be ten times as many. `estimate` compares the
+decisions of `novelty.measure: jaccard` and `minhash`; with a database also on its runs' networks.
 """
 
 from __future__ import annotations
@@ -31,12 +33,16 @@ import scipy.sparse
 from datasketch import MinHash, MinHashLSH
 
 from nngpt import files, plugins
+from nngpt.config import NoveltyConfig
+from nngpt.generation.contract import novelty_text
 from nngpt.novelty.dedup.collection import DedupOutcome, DedupSettings, Network
 from nngpt.novelty.dedup.pipeline import deduplicate
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles
+from nngpt.store import Store
 from nngpt.store.lemur.mirror import family
 
 THRESHOLD = 0.9
+MEASURES = ("jaccard", "minhash")
 STREAMS = ("raw", "lexical", "normalised")
 THRESHOLDS = (0.85, 0.90, 0.93, 0.95, 0.97, 0.99, 1.0)
 
@@ -46,8 +52,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", choices=["speed", "uniques"])
+    parser.add_argument("table", choices=["speed", "uniques", "estimate"])
     parser.add_argument("--wheel", type=Path, help="the corpus (default: in the cache)")
+    parser.add_argument("--database", type=Path, help="database of runs, for `estimate`")
     parser.add_argument("--nn-dup", type=Path, help="folder of the unpacked nn-dup wheel")
     parser.add_argument("--nn-dup-count", type=int, default=1000, help="networks for nn-dup")
     given = parser.parse_args()
@@ -56,12 +63,16 @@ def main() -> None:
     started = time.perf_counter(), time.process_time()
     networks = read(wheel)
     print(f"read {len(networks):,} networks from {wheel.name}: {passed(started)}")
-    if given.table == "uniques":
+    if given.table == "estimate":
+        estimates("LEMUR", [(network.name, network.code) for network in networks])
+        if given.database:
+            estimates(given.database.name, networks_of_runs(given.database))
+    elif given.table == "uniques":
         uniques(networks)
-        return
-    speed(networks)
-    if given.nn_dup:
-        reference(networks[: given.nn_dup_count], given.nn_dup)
+    else:
+        speed(networks)
+        if given.nn_dup:
+            reference(networks[: given.nn_dup_count], given.nn_dup)
 
 
 def read(wheel: Path) -> list[Network]:
@@ -83,6 +94,45 @@ def uniques(networks: list[Network]) -> None:
         print(f"{threshold:9.2f} {' '.join(f'{count:11,}' for count in kept)}", flush=True)
     for stream in STREAMS:
         chained(networks, stream)
+
+
+def networks_of_runs(database: Path) -> list[tuple[str, str]]:
+    """Return names and texts of all networks that were trained, as the runs compared them."""
+    with Store.open(database, create=False) as store:
+        found = [a for run in store.runs() for a in store.attempts(run.id, with_code=True)]
+    trained = [a for a in found if a.evaluation is not None and a.candidate is not None]
+    return [(f"attempt {a.id}", novelty_text(a.candidate)) for a in trained]
+
+
+def estimates(name: str, networks: list[tuple[str, str]]) -> None:
+    """Print how often the estimate decides otherwise than the exact similarity.
+
+    The networks come one after another, and each is compared with those that the exact measure
+    found to be no duplicates, as a run compares a candidate with those that it admitted.
+    """
+    exact, estimate = (plugins.create("novelty measure", m, NoveltyConfig()) for m in MEASURES)
+    counts = collections.Counter[str]()
+    spent = dict.fromkeys(MEASURES, 0.0)
+    for key, text in networks:
+        found = {}
+        for measure, known in zip(MEASURES, (exact, estimate), strict=True):
+            started = time.process_time()
+            found[measure] = known.compare(text)
+            spent[measure] += time.process_time() - started
+        true, guess = (found[measure] for measure in MEASURES)
+        counts["duplicates"] += true.duplicate
+        counts["not proposed"] += true.duplicate and guess.nearest is None
+        counts["missed"] += true.duplicate and not guess.duplicate
+        counts["refused wrongly"] += guess.duplicate and not true.duplicate
+        if not true.duplicate:
+            exact.add(key, text)
+            estimate.add(key, text)
+    print(
+        f"{name}: of {len(networks):,} networks {counts['duplicates']:,} are near-duplicates; the "
+        f"estimate misses {counts['missed']:,} of them (LSH does not propose "
+        f"{counts['not proposed']:,}) and refuses {counts['refused wrongly']:,} others. CPU ms a "
+        "network: " + ", ".join(f"{m} {1000 * s / len(networks):.1f}" for m, s in spent.items())
+    )
 
 
 def chained(networks: list[Network], stream: str) -> None:

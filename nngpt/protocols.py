@@ -397,7 +397,7 @@ class NoveltyMeasure(Protocol):
     """Finds near-duplicates. `create(config: NoveltyConfig) -> NoveltyMeasure`."""
 
     def compare(self, text: str) -> Novelty:
-        """Return the nearest known text and its exact similarity."""
+        """Return the nearest known text and its similarity, exact or estimated."""
 
     def add(self, key: str, text: str) -> None:
         """Add `text` to the known texts under `key`, unless the key is known already."""

@@ -544,7 +544,8 @@ class Novelty:
     """Similarity of a candidate to the nearest known network.
 
     Attributes:
-        jaccard: exact Jaccard similarity to the nearest known network found, 0…1.
+        jaccard: Jaccard similarity to the nearest known network found, 0…1, as the measure has
+            computed or estimated it.
         nearest: key of the nearest network, None if the index proposed none.
         duplicate: True if `jaccard` exceeds the measure's threshold or is 1.
     """

@@ -196,8 +196,17 @@ def test_stored_parts_of_an_identity_are_upgraded_to_the_keys_of_now() -> None:
     for section in began.values():
         section.pop("options", None)
     began["llm"] |= {"endpoint": "completions", "served_model": None, "script": None}
-    began["novelty"] |= {"lsh_threshold": 0.85, "permutations": 256, "seed": 1}
+    began["novelty"] |= {"measure": "minhash", **MADE_BEFORE["novelty"]}
     assert config.with_new_keys(began, now) == {section: now[section] for section in began}
+
+
+def test_the_measure_that_was_called_minhash_is_the_exact_one() -> None:
+    options = {"lsh_threshold": 0.85, "permutations": 256, "seed": 1}
+    before = config.completed({"novelty": {"measure": "minhash", "options": options}})
+    assert before["novelty"] == config.Config().model_dump(mode="json")["novelty"]
+    now = config.load("smoke-mnist", ["novelty.measure=minhash"]).model_dump(mode="json")
+    assert now["novelty"]["options"] == {**options, "scheme": "affine32"}
+    assert config.completed(now)["novelty"] == now["novelty"]
 
 
 def test_options_are_part_of_the_identity_but_those_that_may_change() -> None:
@@ -225,9 +234,10 @@ def test_another_plugin_drops_the_options_of_the_one_before() -> None:
 
 
 def test_mistakes_in_options_come_with_all_others() -> None:
-    wrong = ["llm.backend=opnai", "llm.options.url=x", "novelty.options.sead=2", "seed=-1"]
+    wrong = ["llm.backend=opnai", "llm.options.url=x", "novelty.measure=minhash", "seed=-1"]
     with pytest.raises(ConfigError) as error:
-        config.load("smoke-mnist", [*wrong, "learning.options.rank=2", "evaluation.options=3"])
+        more = ["novelty.options.sead=2", "learning.options.rank=2", "evaluation.options=3"]
+        config.load("smoke-mnist", [*wrong, *more])
     line = error.value.line()
     for said in (
         "seed: Input should be greater than or equal to 0",

@@ -17,7 +17,7 @@ NAMES = {
     ],
     "LLM backend": ["mutation", "openai", "scripted", "transformers"],
     "executor": ["bubblewrap", "container", "local", "nasbench201", "outside"],
-    "novelty measure": ["equal", "minhash", "none"],
+    "novelty measure": ["equal", "jaccard", "minhash", "none"],
     "learner": ["dpo", "grpo", "sft"],
     "reward": [
         *("accuracy", "build", "contract", "corpus-novelty", "forward", "group-novelty"),
@@ -54,7 +54,7 @@ def test_wrong_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / f"{name}.py").rename(tmp_path / "lab" / f"{name}.py")
     messages = {
         "minhsh": "unknown novelty measure 'minhsh'. Did you mean 'minhash'?",
-        "no.such": "unknown novelty measure 'no.such'. Known: equal, minhash, none",
+        "no.such": "unknown novelty measure 'no.such'. Known: equal, jaccard, minhash, none",
         "lab.empty_plugin": "the module lab.empty_plugin has no function create()",
         "lab.needy_plugin": "needs the package 'nngpt_no_such_package', which is not installed",
     }

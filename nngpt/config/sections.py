@@ -318,13 +318,14 @@ class EvaluationConfig(_Section):
 
 
 class NoveltyConfig(_Section):
-    """The measure of near-duplicates (defaults: the papers').
+    """The measure of near-duplicates.
 
     A network is a duplicate when its similarity to a known one exceeds `threshold` or is 1;
-    `shingle` is the number of tokens in a shingle. `options` belong to the measure.
+    `shingle` is the number of tokens in a shingle (defaults: the papers'). `options` belong to the
+    measure.
     """
 
-    measure: str = "minhash"
+    measure: str = "jaccard"
     options: dict[str, Any] = {}
     threshold: float = Field(0.9, ge=0, le=1)
     shingle: int = Field(10, gt=0)

@@ -99,9 +99,13 @@ def describe_changes(old: object, new: object) -> str:
 def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored configuration's settings with the keys of older versions moved.
 
-    Keys that the plug-in in use has no option for are dropped.
+    Keys that the plug-in in use has no option for are dropped. The exact measure was called
+    `minhash` before that had a scheme.
     """
     found = {key: dict(v) if isinstance(v, Mapping) else v for key, v in stored.items()}
+    novelty = found.get("novelty", {})
+    if novelty.get("measure") == "minhash" and "scheme" not in novelty.get("options", {}):
+        found["novelty"] = {**novelty, "measure": "jaccard", "options": {}}
     models = dict(option_models(found))
     for old, new in MOVED.items():
         (section, key), option = old.split("."), new.rpartition(".")[2]

@@ -105,10 +105,14 @@ class Finetuner:
         learning, prompt = context.config.learning, context.config.prompt
         corpus = [pair for pair, _ in context.parts.start.corpus]
         known = sorted(store.admitted(context.run_id, cycle), key=lambda a: a.cycle)
-        attempts, apart = list(known), list[AttemptRecord]()
+        attempts, apart = known, list[AttemptRecord]()
         if (every := learning.held_out) is not None:
-            apart = attempts[every - 1 :: every]
-            del attempts[every - 1 :: every]
+            networks = dict[str | None, AttemptRecord]()  # a run without novelty admits copies
+            for attempt in known:
+                networks.setdefault(attempt.content_hash, attempt)
+            apart = list(networks.values())[every - 1 :: every]
+            hidden = {attempt.content_hash for attempt in apart}
+            attempts = [attempt for attempt in known if attempt.content_hash not in hidden]
         chosen = selected(learning.select, attempts)
         learned, held_out = admitted_pairs(store, chosen), admitted_pairs(store, apart)
         if prompt.better_than:
@@ -118,7 +122,8 @@ class Finetuner:
             held_out = in_own_quantiles(held_out, apart, known, prompt.accuracy_quantiles)
         learner: object = context.parts.learner  # mypy takes the two protocols to be disjoint
         if isinstance(learner, ComparesAnswers):
-            answers = self._answers(cycle, {attempt.id for attempt in apart})
+            unlearned = {attempt.id for attempt in known}.difference(a.id for a in attempts)
+            answers = self._answers(cycle, unlearned)
             seed = context.seed("comparisons", cycle)
             return learner.compare(learned, answers, cycle, seed), held_out
         replayed = self._replayed(cycle, len(learned)) if replays else []

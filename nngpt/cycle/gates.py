@@ -49,7 +49,8 @@ class Gates:
     def begin_training(self, attempt: AttemptRecord) -> AttemptRecord:
         """Read the completion and record the start of its training.
 
-        Refuse unreadable answers, exact duplicates and candidates that ended too many runners.
+        Refuse unreadable answers, exact duplicates (unless the novelty filter is left out) and
+        candidates that ended too many runners.
         """
         # A stored candidate stays, even if the templates have changed since it was read.
         candidate = attempt.candidate or self._read(attempt)
@@ -97,8 +98,7 @@ class Gates:
     def measure_novelty(self, attempt: AttemptRecord) -> Novelty:
         """Compare a judged network with all that its arm knows."""
         novelty = self.known[attempt.arm].compare(self._text(attempt))
-        ablated = "novelty" in self.context.config.without
-        return replace(novelty, duplicate=False) if ablated else novelty
+        return replace(novelty, duplicate=False) if self._takes_copies else novelty
 
     def begin_retraining(self, attempt: AttemptRecord, seed: int) -> Retraining | None:
         """Record the start of a retraining; return a failed one if it ended too many runners."""
@@ -122,7 +122,7 @@ class Gates:
         attempt = replace(attempt, retraining=retraining)
         if (refusal := self._refusal_after_retraining(attempt)) is not None:
             return self._refuse(attempt, refusal, novelty)
-        self.context.lease.admit(attempt.id, novelty, retraining)
+        self.context.lease.admit(attempt.id, novelty, retraining, copies=self._takes_copies)
         return replace(attempt, state=State.ADMITTED, novelty=novelty)
 
     def close(self, attempt: AttemptRecord) -> None:
@@ -131,6 +131,11 @@ class Gates:
             self._remember(attempt)
 
     # ------------------------------------------------------------------ steps of the gates
+
+    @property
+    def _takes_copies(self) -> bool:
+        """Whether the novelty filter is left out: copies are trained and admitted, too."""
+        return "novelty" in self.context.config.without
 
     def _read(self, attempt: AttemptRecord) -> Candidate | Refusal:
         """Read the completion as an answer to the prompt that was asked; propose its settings."""
@@ -147,7 +152,7 @@ class Gates:
     ) -> Refusal | None:
         """Return why a candidate that was read is not trained, None if it is."""
         if attempt.state != State.VALIDATED:
-            twin = self._twin(attempt, candidate)
+            twin = None if self._takes_copies else self._twin(attempt, candidate)
             return Refusal(Stage.DUPLICATE, f"same network as {twin}") if twin else None
         if attempt.restarts >= MAX_RESTARTS:
             reason = f"the runner ended {attempt.restarts} times while training it"

@@ -96,7 +96,7 @@ class Neighbours:
 def recipe_of(config: NoveltyConfig) -> Recipe:
     """Return the recipe for new MinHash signatures."""
     options = minhash.Options()
-    return Recipe("affine32", options.seed, options.permutations, "lexical", config.shingle)
+    return Recipe(options.scheme, options.seed, options.permutations, "lexical", config.shingle)
 
 
 def sign(

@@ -50,9 +50,16 @@ from nngpt.store.views import Activity, Confirmation, ForecastRecord
 _FENCE = select(Run.__table__.c.fence).where(Run.__table__.c.id == bindparam("run"))
 _ADD_EPOCHS = insert(Epoch.__table__)  # type: ignore[arg-type]
 _ADMITTED = Attempt.__table__.c
+_NETWORK = (_ADMITTED.run_id, _ADMITTED.arm, _ADMITTED.content_hash)
+_COPIES = (
+    select(func.count())
+    .where(Admission.run_id == _NETWORK[0], Admission.arm == _NETWORK[1])
+    .where(Admission.content_hash == _NETWORK[2])
+    .scalar_subquery()
+)
 _ADMIT = insert(Admission.__table__).from_select(  # type: ignore[arg-type]
-    ["run_id", "arm", "content_hash", "attempt_id"],
-    select(_ADMITTED.run_id, _ADMITTED.arm, _ADMITTED.content_hash, _ADMITTED.id).where(
+    ["run_id", "arm", "content_hash", "copy", "attempt_id"],
+    select(*_NETWORK, _COPIES * bindparam("copies"), _ADMITTED.id).where(
         _ADMITTED.id == bindparam("attempt")
     ),
 )
@@ -228,13 +235,17 @@ class Lease:
             self._advance(session, attempt_id, State.JUDGED, **row_mapping.columns(novelty))
 
     def admit(
-        self, attempt_id: int, novelty: Novelty | None = None, retraining: Retraining | None = None
+        self,
+        attempt_id: int,
+        novelty: Novelty | None = None,
+        retraining: Retraining | None = None,
+        copies: bool = False,
     ) -> None:
-        """Record judged → admitted; code is admitted once per run and arm."""
+        """Record judged → admitted; code is admitted once per run and arm, unless with `copies`."""
         with self._write() as session:
             values = {**row_mapping.columns(novelty), **row_mapping.columns(retraining)}
             self._advance(session, attempt_id, State.ADMITTED, **values)
-            session.connection().execute(_ADMIT, {"attempt": attempt_id})
+            session.connection().execute(_ADMIT, {"attempt": attempt_id, "copies": int(copies)})
 
     def refuse(
         self,

@@ -197,13 +197,17 @@ class TransitionRow(Base):
 
 
 class Admission(Base):
-    """An admitted network; the primary key makes admission unique per run, arm and code."""
+    """An admitted network; the primary key makes admission unique per run, arm and code.
+
+    Runs without the novelty filter admit copies, too, which are numbered from 1 on.
+    """
 
     __tablename__ = "nngpt_admission"
 
     run_id: Mapped[int] = mapped_column(ForeignKey("nngpt_run.id"), primary_key=True)
     arm: Mapped[str] = mapped_column(primary_key=True)
     content_hash: Mapped[str] = mapped_column(primary_key=True)
+    copy: Mapped[int] = mapped_column(primary_key=True)
     attempt_id: Mapped[int] = mapped_column(ForeignKey("nngpt_attempt.id"), unique=True)
 
 

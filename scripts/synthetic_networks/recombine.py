@@ -25,7 +25,7 @@ from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.layer_list import read_layers, write_layers
 from nngpt.generation.pairs import prompt_keys
 from nngpt.generation.prompts.template import Template
-from nngpt.novelty.measures import minhash
+from nngpt.novelty.measures.jaccard import JaccardMeasure
 from nngpt.records import Candidate, Prompt, Refusal, Stage, Task
 from synthetic_networks.bodies import Layers, split_blocks, write_body
 from synthetic_networks.lines import Line, read_lines, write_parts
@@ -99,7 +99,7 @@ def recombine_lists(
     lists = {
         name: [_layers(line, f"{folder / name}") for line in lines] for name, lines in parts.items()
     }
-    known = minhash.MinHashMeasure(NoveltyConfig())
+    known = JaccardMeasure(NoveltyConfig())
     if template.mode == "features":
         for name, found in lists.items():
             for number, layers in enumerate(found, 1):

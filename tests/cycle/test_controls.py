@@ -168,6 +168,19 @@ def test_ablations_admit_networks_that_their_gate_would_refuse(
     assert len(twins) == 1, "similarity is still measured"
 
 
+def test_without_the_novelty_filter_copies_are_trained_and_admitted(here: Path) -> None:
+    write_answers(here, [GOOD])
+    more = ("candidates.per_cycle=2", "llm.batch_size=2", "evaluation.workers=2")
+    quick_run(here, 2, *more, "without=[novelty]")
+    found = attempts(here)
+    assert [a.state for a in found] == [State.ADMITTED] * 4
+    assert len({a.content_hash for a in found}) == 1
+    assert [a.novelty is not None and a.novelty.jaccard == 1 for a in found] == [False] + [True] * 3
+    with Store.open(database(here)) as store:
+        assert len(store.admitted(1)) == 4
+        assert [adapter.pairs for adapter in store.adapters(1).values()] == [2, 4]
+
+
 def test_without_iteration_nothing_is_learned(here: Path) -> None:
     quick_run(here, 2, *LOOP_OF_SIX, "without=[iteration]")
     with Store.open(database(here)) as store:

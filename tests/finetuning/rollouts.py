@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nngpt.config import NoveltyConfig
-from nngpt.novelty.measures.minhash import MinHashMeasure
+from nngpt.novelty.measures.jaccard import JaccardMeasure
 from nngpt.records import (
     Candidate,
     Completion,
@@ -23,8 +23,8 @@ LAYERS = "nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Line
 OTHER = "torch.relu(self.a(x)).flatten(1) @ self.weight.t() + self.bias - self.b(x).mean(dim=1)"
 
 
-def new_measure() -> MinHashMeasure:
-    return MinHashMeasure(NoveltyConfig())
+def new_measure() -> JaccardMeasure:
+    return JaccardMeasure(NoveltyConfig())
 
 
 def candidate(code: str = LAYERS) -> Candidate:

@@ -24,7 +24,7 @@ from nngpt.finetuning.corpus.layers import count_parameters
 from nngpt.generation import contract
 from nngpt.generation.contract.layer_list import read_layers
 from nngpt.generation.prompts import template as prompts
-from nngpt.novelty.measures import minhash
+from nngpt.novelty.measures.jaccard import JaccardMeasure
 from nngpt.records import Candidate, Prompt, Refusal, Stage, Task
 
 TASK = Task("mnist", (1, 1, 28, 28), (10,), 0.0, max_parameters=20_000)
@@ -132,7 +132,7 @@ def test_children_are_new_fit_and_repeat(layer_lists: Path, tmp_path: Path) -> N
     made = read(tmp_path / "one")
     assert made == read(tmp_path / "two")
     assert made[:3] == read(layer_lists)
-    known = minhash.MinHashMeasure(NoveltyConfig())
+    known = JaccardMeasure(NoveltyConfig())
     asked = template.render(TASK, DEFAULTS.hyperparameters)
     for number, each in enumerate(made):
         text = each["prefill"] + each["completion"]
@@ -158,7 +158,7 @@ def test_children_as_bodies_run_and_differ(layer_lists: Path, tmp_path: Path) ->
     assert made == read(tmp_path / "two")
     assert read(tmp_path / "one", "dev") == []
     assert [each["task"] for each in made] == ["mnist", "cifar10"] * 6
-    known = minhash.MinHashMeasure(NoveltyConfig())
+    known = JaccardMeasure(NoveltyConfig())
     for number, each in enumerate(made):
         asked = template.render(tasks[number % 2], DEFAULTS.hyperparameters)
         assert each["prefill"] == asked.prefill and each["mode"] == "body"

@@ -296,6 +296,19 @@ def test_code_is_admitted_once_per_run(store: Store) -> None:
             assert [record.id for record in store.admitted(lease.run_id)] == [first]
 
 
+def test_a_run_without_novelty_admits_copies(store: Store) -> None:
+    with store.lease(start(store).id) as lease:
+        first, second, third = write(lease, 3)
+        for number in (first, second, third):
+            bring_to_training(lease, number, "x = 1\n")
+            lease.trained(number, evaluation(0.5), TASK)
+            lease.judged(number)
+            lease.admit(number, copies=True)
+        assert [record.id for record in store.admitted(lease.run_id)] == [first, second, third]
+    with Store.open(store.path) as again:  # each admission is found whole
+        assert len(again.admitted(lease.run_id)) == 3
+
+
 def test_code_keeps_its_white_space(store: Store) -> None:
     with store.lease(start(store).id) as lease:
         first, second = write(lease, 2)

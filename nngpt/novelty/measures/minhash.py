@@ -1,141 +1,91 @@
-"""Near-duplicates by the Jaccard similarity of 10-token shingles (the papers' measure).
+"""Near-duplicates by an estimate of the Jaccard similarity of shingles, as in the papers (A.1).
 
-The decision always uses the exact similarity. The papers estimate it from MinHash after an LSH
-look-up, which misses about one pair in ten. For up to `EXACT_UP_TO` known networks, an inverted
-index of shingles is both exact and quick (a few milliseconds among 5,000 networks): nothing is
-missed, and `nearest` is truly the nearest network. In a larger collection LSH proposes the networks
-to compare; a pair just above the threshold can then be missed.
+Locality-sensitive hashing (LSH) of MinHash signatures proposes known networks, and the share of
+equal numbers in two signatures estimates their similarity. A network that LSH does not propose
+counts as dissimilar, and the estimate has a standard error of up to 0.5/√permutations;
+`jaccard` has neither fault (docs/dedup.md compares them).
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Literal
 
-import numpy as np
+from datasketch import MinHash, MinHashLSH
 from pydantic import Field
 
 from nngpt.config import NoveltyConfig
-from nngpt.novelty.shingles import jaccard, near_duplicate, shingles
+from nngpt.errors import ConfigError
+from nngpt.novelty.shingles import near_duplicate, shingles
 from nngpt.plugins import PluginOptions
 from nngpt.records import Novelty
 
-if TYPE_CHECKING:
-    from datasketch import MinHash
-
-_SCHEME = "affine32"
-
-
-class ShingleIndex:
-    """Inverted index from shingles to the sets that hold them; finds the nearest set exactly."""
-
-    def __init__(self) -> None:
-        self._holders: dict[int, array[int]] = {}
-        self._sizes = array("i")
-
-    def add(self, shingles: frozenset[int]) -> None:
-        """Add a set; sets are numbered from 0 in the order of addition."""
-        for shingle in shingles:
-            self._holders.setdefault(shingle, array("i")).append(len(self._sizes))
-        self._sizes.append(len(shingles))
-
-    def propose(self, shingles: frozenset[int]) -> list[int]:
-        """Return the number of the nearest set (the first of equals), [] if none shares any."""
-        found = [self._holders[shingle] for shingle in shingles if shingle in self._holders]
-        if not found:
-            return []
-        holders = np.concatenate([np.frombuffer(part, dtype=np.intc) for part in found])
-        shared = np.bincount(holders, minlength=len(self._sizes))
-        sizes = np.frombuffer(self._sizes, dtype=np.intc)
-        return [int(np.argmax(shared / (len(shingles) + sizes - shared)))]
-
-
-class LSHIndex:
-    """MinHash with locality-sensitive hashing; proposes most of the similar sets."""
-
-    def __init__(self, lsh_threshold: float, permutations: int, seed: int) -> None:
-        from datasketch import MinHash, MinHashLSH
-
-        self._lsh = MinHashLSH(threshold=lsh_threshold, num_perm=permutations)
-        self._count = 0
-        # Copied for every set: generating the permutations takes longer than hashing a network.
-        self._empty = MinHash(num_perm=permutations, seed=seed, hashfunc=_low_bits, scheme=_SCHEME)
-
-    def add(self, shingles: frozenset[int]) -> None:
-        """Add a set; sets are numbered from 0 in the order of addition."""
-        self._lsh.insert(self._count, self._minhash(shingles))
-        self._count += 1
-
-    def propose(self, shingles: frozenset[int]) -> list[int]:
-        """Return the numbers of the sets that share an LSH band with this one, ascending."""
-        return sorted(self._lsh.query(self._minhash(shingles)))
-
-    def _minhash(self, shingles: Iterable[int]) -> MinHash:
-        minhash = self._empty.copy()
-        minhash.update_batch(shingles)
-        return minhash
-
-
-def _low_bits(shingle: int) -> int:
-    """Return 32 bits of a shingle, which is a digest already and needs no other hash."""
-    return shingle & 0xFFFFFFFF
-
-
-EXACT_UP_TO = 5_000
-"""Number of known networks up to which the exact index is used."""
+_WHERE = "novelty.options"
 
 
 class Options(PluginOptions):
-    """Settings of the minhash measure's LSH look-up (defaults: the papers')."""
+    """Settings of the MinHash signatures and the LSH look-up (defaults: the papers').
+
+    `scheme` is datasketch's way to hash: another version's default would give other estimates.
+    """
 
     lsh_threshold: float = Field(0.85, gt=0, lt=1)
     permutations: int = Field(256, gt=0)
     seed: int = 1
+    scheme: Literal["affine32"] = "affine32"
 
 
 class MinHashMeasure:
-    """Implements `nngpt.protocols.NoveltyMeasure`; beyond `exact_up_to` texts it uses LSH."""
+    """Implements `nngpt.protocols.NoveltyMeasure` with datasketch's MinHash and LSH.
 
-    def __init__(
-        self,
-        config: NoveltyConfig,
-        options: Options = Options(),  # noqa: B008 (frozen)
-        exact_up_to: int = EXACT_UP_TO,
-    ) -> None:
+    Raises: ConfigError if the permutations are too few for an index with this threshold.
+    """
+
+    def __init__(self, config: NoveltyConfig, options: Options) -> None:
         self._config = config
-        self._options = options
-        self._exact_up_to = exact_up_to
         self._keys: list[str] = []
         self._seen: set[str] = set()
-        self._sets: list[frozenset[int]] = []
-        self._index: ShingleIndex | LSHIndex = ShingleIndex()
+        self._signatures: list[MinHash] = []
+        size = options.permutations
+        try:
+            self._lsh = MinHashLSH(threshold=options.lsh_threshold, num_perm=size)
+        except ValueError as error:
+            raise ConfigError(f"no LSH index can be made ({error})", where=_WHERE) from None
+        # Copied for every set: generating the permutations takes longer than hashing a network.
+        self._empty = MinHash(
+            num_perm=size, seed=options.seed, hashfunc=low_bits, scheme=options.scheme
+        )
 
     def compare(self, text: str) -> Novelty:
-        """Find the nearest known text and its exact similarity; the earliest among equals."""
-        candidate = shingles(text, self._config.shingle)
+        """Find the known text with the highest estimate; the earliest among equals."""
+        signature = self._signature(text)
         best, nearest = 0.0, None
-        for number in self._index.propose(candidate):
-            similarity = jaccard(candidate, self._sets[number])
-            if similarity > best:
-                best, nearest = similarity, self._keys[number]
+        for number in sorted(self._lsh.query(signature)):
+            estimate = float(signature.jaccard(self._signatures[number]))
+            if estimate > best:
+                best, nearest = estimate, self._keys[number]
         return Novelty(best, nearest, duplicate=near_duplicate(best, self._config.threshold))
 
     def add(self, key: str, text: str) -> None:
         """Add `text` to the known texts under `key`, unless the key is known already."""
         if key in self._seen:
             return
-        known = shingles(text, self._config.shingle)
+        signature = self._signature(text)
+        self._lsh.insert(len(self._keys), signature)
         self._seen.add(key)
         self._keys.append(key)
-        self._sets.append(known)
-        self._index.add(known)
-        if len(self._sets) == self._exact_up_to + 1:
-            self._index = LSHIndex(**self._options.model_dump())
-            for earlier in self._sets:
-                self._index.add(earlier)
+        self._signatures.append(signature)
+
+    def _signature(self, text: str) -> MinHash:
+        signature = self._empty.copy()
+        signature.update_batch(shingles(text, self._config.shingle))
+        return signature
+
+
+def low_bits(shingle: int) -> int:
+    """Return 32 bits of a shingle, which is a digest already and needs no other hash."""
+    return shingle & 0xFFFFFFFF
 
 
 def create(config: NoveltyConfig, *, options: Options) -> MinHashMeasure:
-    """Return the minhash novelty measure with no known texts."""
+    """Return the measure of estimated similarity, with no known texts."""
     return MinHashMeasure(config, options)

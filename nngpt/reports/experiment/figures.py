@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nngpt import statistics
+from nngpt.novelty.shingles import near_duplicate
 from nngpt.records import Arm, State
 from nngpt.reports.analysis.uplift import AT_CHANCE, at_chance, thirds
 from nngpt.statistics import FEWEST, Count, Difference, Interval, Measure, mean_half_width
@@ -165,7 +166,9 @@ def _figures(started: StartedRun, writer: Arm) -> RunFigures:
         seed=started.seed,
         by_cycle=tuple(Cycle(s.cycle, s.generated, s.accuracies, s.above) for s in summaries),
         admitted=len(admitted),
-        novel=sum(a.novelty is not None and a.novelty.jaccard <= limit for a in admitted),
+        novel=sum(
+            a.novelty is not None and not near_duplicate(a.novelty.jaccard, limit) for a in admitted
+        ),
         seconds=sum(activity.seconds for activity in store.activities(run_id)),
         chance=1 / len(started.run.class_names) if started.run.class_names else None,
     )

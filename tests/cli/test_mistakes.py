@@ -29,7 +29,7 @@ RUN = ("cycle", "run")
         ((*RUN, "demo"), ["demo: no such file. Did you mean 'demo-mnist'?"]),
         (
             ("experiment", "run", "mine"),
-            ["mine: no such file. Known: ablation-mnist, controls-cifar10, controls-mnist"],
+            ["mine: no such file. Known: ablation-cifar10, ablation-mnist, controls-cifar10, "],
         ),
         ((*RUN, "smoke-mnist", "--set", "task.datset=mnist"), ["task.datset", "'dataset'"]),
         ((*RUN, "smoke-mnist", "--set", "cycles=many"), ["cycles", "integer", "'many'"]),

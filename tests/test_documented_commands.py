@@ -20,6 +20,7 @@ from nngpt import config
 from nngpt.cli import options
 from nngpt.cli.help import EXAMPLES
 from nngpt.cli.main import app, command_line, main
+from nngpt.cycle.experiment import load_grid
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted(config.resource_folder("configs").glob("*.yaml"))
@@ -64,15 +65,38 @@ DOCUMENTED = [
 ]
 
 
-@pytest.mark.parametrize(("file", "command"), DOCUMENTED, ids=lambda x: getattr(x, "name", x))
-def test_documented_command_exists(file: Path, command: str) -> None:
-    words = shlex.split(command)
-    if words == ["--help"]:
-        return
+def unknown_options(words: list[str]) -> set[str]:
+    """Return the options of a command line that its command, which must exist, does not have."""
     known = leaf_commands()
     name = next(n for n in (" ".join(words[:2]), words[0]) if n in known)
     options = {w.split("=")[0] for w in words if w.startswith("--")}
-    assert options <= {*known[name], "--help"}, f"{file.name}: {command}"
+    return options - {*known[name], "--help"}
+
+
+@pytest.mark.parametrize(("file", "command"), DOCUMENTED, ids=lambda x: getattr(x, "name", x))
+def test_documented_command_exists(file: Path, command: str) -> None:
+    words = shlex.split(command)
+    assert words == ["--help"] or not unknown_options(words), f"{file.name}: {command}"
+
+
+def test_every_claim_of_the_papers_has_a_command_that_exists_or_a_reason() -> None:
+    text = (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| [CN][,:] .*\|$", text.split("## Claims and figures")[1], re.MULTILINE)
+    rows = [row.strip("| ").split(" | ") for row in table]
+    assert len(rows) > 35 and {len(row) for row in rows} == {5}
+    for *_, command, why in rows:
+        found = re.findall(r"`((?:nngpt |benchmarks/)[^`]+)`", f"{command} {why}")
+        assert found or why != "–"
+        assert found or command == "–", "what stands as a command is checked"
+        for program, *words in map(shlex.split, found):
+            if program != "nngpt":
+                assert (ROOT / program).is_file(), program
+                continue
+            assert not unknown_options(words), words
+            if words[:2] == ["experiment", "run"]:
+                load_grid(words[2])
+            elif words[:2] in (["cycle", "run"], ["cycle", "forecast"], ["learn", "rl"]):
+                config.load(words[2])
 
 
 def test_help_shows_choices_examples_and_one_kind_of_label(capsys: CaptureFixture[str]) -> None:
@@ -100,7 +124,7 @@ def test_help_shows_choices_examples_and_one_kind_of_label(capsys: CaptureFixtur
     ("complete", "beginning", "expected"),
     [
         (options.config_names, "smo", ["smoke-mnist"]),
-        (options.grid_names, "abl", ["ablation-mnist"]),
+        (options.grid_names, "abl", ["ablation-cifar10", "ablation-mnist"]),
         (options.data_set_names, "cifar", ["cifar10", "cifar100"]),
         (options.engine_names, "sur", ["surrogate"]),
     ],

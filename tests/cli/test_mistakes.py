@@ -29,7 +29,7 @@ RUN = ("cycle", "run")
         ((*RUN, "demo"), ["demo: no such file. Did you mean 'demo-mnist'?"]),
         (
             ("experiment", "run", "mine"),
-            ["mine: no such file. Known: ablation-mnist, controls-cifar10, controls-mnist"],
+            ["mine: no such file. Known: ablation-cifar10, ablation-mnist, controls-cifar10, "],
         ),
         ((*RUN, "smoke-mnist", "--set", "task.datset=mnist"), ["task.datset", "'dataset'"]),
         ((*RUN, "smoke-mnist", "--set", "cycles=many"), ["cycles", "integer", "'many'"]),
@@ -42,7 +42,7 @@ RUN = ("cycle", "run")
         ),
         ((*RUN, "smoke-mnist", "--set", "llm.url=http://x"), ["llm.url", "llm.options.url"]),
         (
-            (*RUN, "smoke-mnist", "--set", "novelty.options.permutation=9"),
+            (*RUN, "paper-cifar10", "--set", "novelty.options.permutation=9"),
             ["'novelty.options.permutation'", "Did you mean 'permutations'?"],
         ),
         ((*RUN, "smoke-mnist", "--set", "llm.device=cuda"), ["CUDA", "llm.device"]),

@@ -74,10 +74,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     [
         ({}, None),
         ({"llm__url": "http://127.0.0.1:1/v1"}, None),
-        ({"novelty__options": None, "novelty__permutations": 256}, None),
+        ({"novelty__measure": "minhash", "novelty__permutations": 256}, None),
         (
-            {"novelty__options": None, "novelty__permutations": 128},
-            r"novelty\.options\.permutations was 128, is 256",
+            {"novelty__measure": "minhash", "novelty__options": {"scheme": "affine32"}},
+            r"novelty\.measure was minhash, is jaccard",
         ),
         ({"sampling__top_k": None}, None),
         ({"sampling__temperature": 0.9}, "sampling.temperature was 0.9, is 0.2"),
@@ -103,7 +103,7 @@ def test_a_folder_does_not_shadow_a_shipped_config(
     assert config.load("smoke-mnist").name == "smoke-mnist"
 
 
-def testfree_memory_is_below_the_total() -> None:
+def test_free_memory_is_below_the_total() -> None:
     meminfo = Path("/proc/meminfo").read_text()
     total = int(meminfo.partition("MemTotal:")[2].split()[0]) * 1024
     assert 0 < free_memory() <= total

@@ -1,5 +1,7 @@
 """The figures that an experiment compares: each arm's runs, differences from the first arm.
 
+Arms may have different data sets; only those on the same one are compared.
+
 Networks of one run share an LLM and a seed, so an interval over networks alone is too narrow. A
 difference therefore has two: over all networks, and, for three seeds or more, over seeds.
 """
@@ -49,6 +51,7 @@ class RunFigures:
         novel: number of those whose nearest known network is no near-duplicate.
         seconds: wall time of the whole run, controls included; 0 if not measured.
         chance: accuracy, 0…1, counted for an answer that was not trained; None if unknown.
+        dataset: name of the run's data set, with its options and folder.
     """
 
     arm: str
@@ -59,6 +62,7 @@ class RunFigures:
     novel: int
     seconds: float
     chance: float | None = None
+    dataset: str = ""
 
     @property
     def written(self) -> int:
@@ -94,7 +98,7 @@ class RunFigures:
 
 @dataclass(frozen=True)
 class ArmDifference:
-    """A figure of one arm of an experiment minus that of the first arm.
+    """A figure of one arm of an experiment minus that of the first arm on the same data set.
 
     Attributes:
         base: the arm subtracted.
@@ -144,18 +148,24 @@ def measures(runs: Sequence[RunFigures]) -> dict[str, Measure]:
 
 
 def differences(found: Sequence[RunFigures]) -> list[ArmDifference]:
-    """Return an experiment's figures of difference: every arm and control minus the first loop."""
-    names = list(dict.fromkeys(f.name for f in found))
-    base = [f for f in found if f.name in names[:1]]
-    return [
-        difference
-        for name in names[1:]
-        for difference in _compare([f for f in found if f.name == name], base)
-    ]
+    """Return an experiment's figures of difference: each arm and control minus the first loop.
+
+    The first one on the same data set, as accuracies on different ones do not compare.
+    """
+    compared = []
+    for dataset in dict.fromkeys(f.dataset for f in found):
+        same = [f for f in found if f.dataset == dataset]
+        first, *others = dict.fromkeys(f.name for f in same)
+        base = [f for f in same if f.name == first]
+        for name in others:
+            compared += _compare([f for f in same if f.name == name], base)
+    return compared
 
 
 def _figures(started: StartedRun, writer: Arm) -> RunFigures:
     store, run_id, limit = started.store, started.run.id, started.novelty_threshold
+    task = started.run.config["task"]
+    data = (task["dataset"], *task.get("options", {}).values(), task.get("root"))
     summaries = store.summary(run_id, writer)
     admitted = [
         a for a in store.attempts(run_id, state=State.ADMITTED, arm=writer) if not a.repairs
@@ -171,6 +181,7 @@ def _figures(started: StartedRun, writer: Arm) -> RunFigures:
         ),
         seconds=sum(activity.seconds for activity in store.activities(run_id)),
         chance=1 / len(started.run.class_names) if started.run.class_names else None,
+        dataset=" ".join(str(part) for part in data if part),
     )
 
 

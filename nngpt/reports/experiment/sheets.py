@@ -21,7 +21,8 @@ def sheets(found: Sequence[RunFigures], differences: Sequence[ArmDifference]) ->
             "Differences from the first arm",
             ("arms", "figure", ">points, over networks", ">by seed", ">over seeds", "verdict"),
             tuple(map(_difference, differences)),
-            "95% intervals. Over networks: all networks of an arm are independent. Over seeds, for "
+            "Arms on different data sets are not compared. 95% intervals. Over networks: all "
+            "networks of an arm are independent. Over seeds, for "
             f"{FEWEST} or more: each run is one observation. The arms differ only if both "
             f"intervals exclude zero. {uncorrected(len(differences))}",
         ),

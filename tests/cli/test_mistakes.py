@@ -47,7 +47,6 @@ RUN = ("cycle", "run")
         ),
         ((*RUN, "smoke-mnist", "--set", "llm.device=cuda"), ["CUDA", "llm.device"]),
         ((*RUN, "smoke-mnist", "--set", "llm.device=tpu"), ["llm.device", "'tpu'"]),
-        ((*RUN, "smoke-mnist", "--set", "llm.quantization=4bit"), ["llm.quantization", "GPU"]),
         ((*RUN, "smoke-mnist", "--set", "prompt.template=feature"), ["Did you mean 'features'?"]),
         (
             (*RUN, "smoke-mnist", "--set", "evaluation.transform=nrom"),

@@ -25,6 +25,7 @@ from pathlib import Path
 from nngpt.cycle.experiment import cells, load_grid, started_runs
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
+from nngpt.novelty.shingles import near_duplicate
 from nngpt.records import Arm, State
 from nngpt.reports.analysis.study import Study, read_setting, read_study
 from nngpt.reports.analysis.trajectory import CyclePoint, valid_over_cycles
@@ -170,7 +171,7 @@ def novel(run: Study) -> int:
     return sum(
         a.state is State.ADMITTED
         and a.novelty is not None
-        and a.novelty.jaccard <= run.setting.likeness
+        and not near_duplicate(a.novelty.jaccard, run.setting.likeness)
         for a in run.of(Arm.LOOP)
     )
 

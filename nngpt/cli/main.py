@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import os
 import sys
@@ -124,6 +125,7 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # Deprecations inside libraries concern developers (tests turn them into errors), not users.
     warnings.simplefilter("ignore", FutureWarning)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # lists optional kernels it lacks
     try:
         raise SystemExit(command_line()(standalone_mode=False))
     except NngptError as error:

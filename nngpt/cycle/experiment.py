@@ -178,7 +178,7 @@ def _run(grid: Grid, cell: Cell, limit: TimeLimit) -> None:
     if limit.seconds_left is not None:
         arguments += ["--budget-minutes", f"{max(0.1, limit.seconds_left / 60):.2f}"]
     command = [sys.executable, "-m", "nngpt", "cycle", "run", grid.config, *arguments]
-    code = _wait(subprocess.Popen(command))
+    code = _wait(subprocess.Popen(command, stdout=2))  # stdout is for the comparison
     if code in _INTERRUPTED:
         raise KeyboardInterrupt
     if code:

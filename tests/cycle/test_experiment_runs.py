@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -18,6 +19,7 @@ from quick_runs import SETTINGS, write_answers
 from scipy.stats import t
 
 from nngpt.cycle import experiment
+from nngpt.cycle.meter import TimeLimit
 from nngpt.errors import ConfigError
 from nngpt.records import Arm
 from nngpt.reports.experiment.figures import Cycle, RunFigures, differences
@@ -100,6 +102,18 @@ def test_a_time_limit_leaves_runs_for_later(small: Path) -> None:
     assert run_nngpt(small, begun, **HERE).returncode in (0, 2)
     done = run_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_run_prints_goes_to_stderr(
+    small: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Stdout is for the comparison, which scripts read as JSON."""
+    monkeypatch.chdir(small)
+    monkeypatch.setattr(sys, "executable", "/bin/echo")
+    loaded, _ = experiment.load_grid("tiny.yaml")
+    experiment.run_all(loaded, experiment.cells(loaded, ()), TimeLimit(None), lambda _: None)
+    printed = capfd.readouterr()
+    assert printed.out == "" and printed.err.startswith("-m nngpt cycle run smoke-mnist --set ")
 
 
 def test_a_failed_run_is_named(small: Path) -> None:

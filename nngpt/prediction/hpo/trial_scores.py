@@ -23,6 +23,7 @@ from nngpt.prediction.hpo.folds import NetworkFolds
 from nngpt.prediction.hpo.pools import Pool, distance, median_of_best
 from nngpt.prediction.hpo.proposal import DEFAULT, EngineContext, HPOTask, Proposal, space_of
 from nngpt.prediction.hpo.trial_features import TrialTable
+from nngpt.prediction.places import Place
 from nngpt.protocols import HPOEngine
 from nngpt.records import EpochResult, Evaluation, derive_seed
 
@@ -133,14 +134,21 @@ def _default_scores(trials: RecordedTrials) -> Scored:
 
 
 def _constant_scores(trials: RecordedTrials) -> Scored:
-    """Score the benchmark's trials by nearness to the median of other folds' best settings."""
-    found = []
-    for pool in trials.pools:
-        fold = trials.folds.of(pool.network)
-        same = (p for p in trials.pools if p.place == pool.place)
-        others = [p for p in same if trials.folds.of(p.network) != fold]
-        found.append(-distance(pool, median_of_best(others or [pool])))
-    return Scored(np.concatenate(found))
+    """Score the requested trials by nearness to the median of other folds' best settings.
+
+    They are those of the same place; where there are none, the default configuration is used.
+    """
+    scores = [np.zeros(len(pool.runs)) for pool in trials.pools]
+    medians: dict[tuple[Place, int], Mapping[str, float]] = {}
+    for number in trials.requested:
+        pool = trials.pools[number]
+        place, fold = key = (pool.place, trials.folds.of(pool.network))
+        if key not in medians:
+            same = [p for p in trials.pools if p.place == place]
+            others = [p for p in same if trials.folds.of(p.network) != fold]
+            medians[key] = median_of_best(others) if others else DEFAULT
+        scores[number] = -distance(pool, medians[key])
+    return Scored(np.concatenate(scores))
 
 
 def _surrogate_scores(trials: RecordedTrials) -> Scored:

@@ -36,7 +36,7 @@ def train(data: Data, seed: int, clock: Clock) -> tuple[Training, str]:
     best: list[tuple[float, int, Training]] = []
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed),
+        sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=_FACTOR),
     )
 

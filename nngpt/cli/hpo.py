@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -34,10 +33,9 @@ from nngpt.cli.output import console, logger, print_notes, print_result
 from nngpt.cli.predictor import log, read_shape
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
+from nngpt.files import write_file
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from nngpt.prediction.hpo.proposal import HPOTask, Train
 
 KIND = "HPO engine"
@@ -96,10 +94,26 @@ _BenchEpochs = Annotated[
 ]
 _Fold = Annotated[int | None, Option(min=0, help="Number of the only fold to test.")]
 _BenchAdapter = Annotated[
-    Path | None, Option(help="With --fold: also test this adapter, tuned without it.")
+    Path | None, Option(help="With --fold: also test the LLM with this adapter, tuned without it.")
 ]
-_BenchLimit = Annotated[
-    int | None, Option(min=1, help="With --fold: maximum number of networks to test.")
+_BenchEngine = Annotated[
+    list[str] | None,
+    Option(help="Engine to test; repeatable (default: default, constant, surrogate and optuna)."),
+]
+_WithoutGrammar = Annotated[
+    bool,
+    Option(
+        "--without-grammar",
+        help="Also ask the LLM without a grammar, for the share of valid answers.",
+    ),
+]
+_Evaluations = Annotated[
+    list[int] | None,
+    Option(min=1, help="Number of trials to try; repeatable (default: 1, 3 and 8)."),
+]
+_BenchLimit = Annotated[int | None, Option(min=1, help="Maximum number of pools to test.")]
+_BenchOut = Annotated[
+    Path | None, Option(help="JSONL file to write: each pool's accuracies and the engines' picks.")
 ]
 _BenchConfig = Annotated[
     str | None, Option(help="Configuration of the LLM (default: nngpt's own).")
@@ -233,9 +247,13 @@ def bench(
     folder: MirrorFolder = None,
     folds: _BenchFolds = None,
     epochs: _BenchEpochs = None,
+    evaluations: _Evaluations = None,
     fold: _Fold = None,
-    adapter: _BenchAdapter = None,
     limit: _BenchLimit = None,
+    engine: _BenchEngine = None,
+    adapter: _BenchAdapter = None,
+    without_grammar: _WithoutGrammar = False,
+    out: _BenchOut = None,
     config: _BenchConfig = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,
@@ -244,32 +262,31 @@ def bench(
     from nngpt.prediction.hpo import benchmark
     from nngpt.prediction.hpo.folds import read_or_make_folds
     from nngpt.prediction.hpo.proposal import EngineContext
+    from nngpt.prediction.hpo.trial_scores import ONE_SHOT, open_engines
     from nngpt.prediction.runs import read_history
     from nngpt.reports.sheets import rich_table
     from nngpt.reports.tables.prediction import regret_sheet
     from nngpt.store.lemur.mirror import mirror_folder
 
-    if fold is None and (adapter is not None or limit is not None):
-        raise UserError(
-            "--adapter and --limit need --fold", hint="Name the fold that the adapter left out"
-        )
+    if fold is None and adapter is not None:
+        raise UserError("--adapter needs --fold", hint="Name the fold that the adapter left out")
+    names = dict.fromkeys(engine or (*ONE_SHOT, "optuna")) | ({"llm": None} if adapter else {})
+    if without_grammar and "llm" not in names:
+        raise UserError("--without-grammar needs --engine llm or --adapter")
+    if out is not None:
+        make_folder(out.parent, "--out")
+    counts = sorted(set(evaluations or benchmark.EVALUATIONS))
     context = EngineContext(load_config(config, overrides))
-    answers: Counter[str] = Counter()
-    with stoppable("Stopped."), ExitStack() as stack:
-        engines = dict(benchmark.ENGINES)
-        if adapter is not None:
-            options = {"adapter": adapter}
-            llm = plugins.create("HPO engine", "llm", context, options=options)
-            stack.enter_context(closing(llm))
-            engines["llm"] = partial(benchmark.proposal_scores, engine=llm, answers=answers)
+    opened = open_engines(names, context, max(counts), adapter, without_grammar)
+    with stoppable("Stopped."), opened as engines:
         history = read_history(mirror_folder(folder))
         frozen = read_or_make_folds(history, folds)
         horizons = tuple(epochs or (1, 5))
-        found = benchmark.bench(history, frozen, horizons, engines, log, fold, limit)
+        questions = benchmark.bench(
+            history, frozen, horizons, engines, log, fold, limit, max(counts)
+        )
+    if out is not None:
+        write_file(out, benchmark.lines(questions))
+    found = benchmark.regrets(questions, counts)
     facts: dict[str, Any] = {"folds": frozen.sha256, "regrets": [asdict(one) for one in found]}
-    parts: list[RenderableType] = [rich_table(regret_sheet(found, frozen.sha256))]
-    if adapter is not None:
-        facts["answers"] = dict(answers)
-        valid = answers["asked"] - answers["invalid"]
-        parts.append(f"{valid} of {answers['asked']} answers valid")
-    print_result(as_json, facts, *parts)
+    print_result(as_json, facts, rich_table(regret_sheet(found, frozen.sha256)))

@@ -78,7 +78,10 @@ class _Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = optuna.samplers.TPESampler(seed=seed % 2**32, n_startup_trials=len(first))
+        # Optuna 5 made these two the default; trials may run at the same time.
+        sampler = optuna.samplers.TPESampler(
+            seed=seed % 2**32, n_startup_trials=len(first), multivariate=True, constant_liar=True
+        )
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._usual, self._asked = usual, list[optuna.Trial]()
         self._first: Iterator[Recipe] = iter(first)

@@ -1,8 +1,4 @@
-"""Pools of recorded trials of one network: regret, distance to settings, median of the best.
-
-An engine that picks one trial of a pool has chosen hyperparameters. Its regret is the accuracy of
-the pool's best trial minus that of the pick.
-"""
+"""Pools of recorded trials of one network: distance to settings, median of the best."""
 
 from __future__ import annotations
 
@@ -47,15 +43,6 @@ class Pool:
     def name(self) -> str:
         """The network, place and number of epochs."""
         return f"{self.network} on {self.place} after {self.epochs}"
-
-    @property
-    def random_regret(self) -> float:
-        """The expected regret of a random pick, 0…1."""
-        return float(self.accuracies.max() - self.accuracies.mean())
-
-    def regret(self, picked: int | Sequence[int]) -> float:
-        """Return the regret of a pick, or of the best of several picks, 0…1."""
-        return float(self.accuracies.max() - np.max(self.accuracies[picked]))
 
 
 def pools(history: History, epochs: int, least: int = LEAST) -> list[Pool]:

@@ -19,6 +19,7 @@ from nngpt.prediction.targets import epoch_count
 from nngpt.reports.attempts import outcome_line
 from nngpt.reports.sheets import Sheet
 from nngpt.reports.text import NONE
+from nngpt.statistics import percent_of
 
 
 def errors_sheet(found: Sequence[PredictionErrors]) -> Sheet:
@@ -78,23 +79,31 @@ CANNOT_SAY = "cannot say"
 
 
 def regret_sheet(found: Sequence[Regret], folds: str) -> Sheet:
-    """Return a table of the HPO engines' regret by number of epochs; `folds` is their hash."""
+    """Return a table of the HPO engines' regret and RMSE; `folds` is the hash of the folds."""
     rows = []
     for one in found:
-        counts = (str(one.pools), str(one.components))
-        means = (_interval(one.first), f"{one.share:.0%}", _interval(one.top3), f"{one.macro:.3f}")
-        rows.append((str(one.epochs), one.engine, *counts, *means))
+        counts = (str(one.epochs), one.engine, str(one.evaluations))
+        sizes = (str(one.pools), str(one.components))
+        means = (_interval(one.mean), f"{one.share:.0%}", f"{one.macro:.3f}", _interval(one.rmse))
+        valid = NONE if one.valid is None else percent_of(one.valid.hits or 0, one.valid.count)
+        rows.append((*counts, *sizes, *means, valid))
     columns = (
-        *(">epochs", "engine", ">pools", ">components"),
-        *("mean regret", "of random's", "best of three", "mean of components"),
+        *(">epochs", "engine", ">evaluations", ">pools", ">components"),
+        *("mean regret", "of random's", "mean of components", "RMSE", "valid"),
     )
+    least = {one.epochs: f"{one.least_rmse:.3f} after {epoch_count(one.epochs)}" for one in found}
     note = (
-        "A pool has at least 10 recorded trials of one network in one place. 95% intervals "
+        "A pool has at least 10 recorded trials of one network in one place; the best of the "
+        "trials that an engine tries (evaluations) counts. Of one that answers once, these are the "
+        "trials nearest to its answer, or to the default configuration if the answer is not valid. "
+        "RMSE: root of the mean of (1 − accuracy)², the papers' figure; that of the best trials is "
+        f"{', '.join(least.values())}. 95% intervals "
         f"come from resampling near-duplicate components, for {FEWEST_GROUPS} or more; the "
         "surrogate did not learn from the components that it was tested on, but its targets and "
-        f"sizes were chosen on these folds. Folds {folds[:12]}."
+        "sizes were chosen on these folds. valid: answers that follow the schema (Wilson). "
+        f"Folds {folds[:12]}."
     )
-    title = "Regret: accuracy lost by picking one trial of each pool"
+    title = "Regret: accuracy lost by trying some of each pool's trials"
     return Sheet(title, columns, tuple(rows), note)
 
 

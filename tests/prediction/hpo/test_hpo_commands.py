@@ -126,15 +126,18 @@ def test_bench_freezes_its_folds_and_the_surrogate_beats_random_picks(
     printed = json.loads(done.stdout)
     assert printed.keys() == {"folds", "regrets"}
     assert json.loads((tmp_path / "folds.json").read_text())["sha256"] == printed["folds"]
-    found = {one["engine"]: one for one in printed["regrets"]}
-    assert list(found) == ["random", "default", "constant", "surrogate"]
-    assert found["random"]["share"] == 1 and found["random"]["top3"] is None
-    best = found["surrogate"]
-    assert best["first"][0] < found["random"]["first"][0] and best["share"] < 0.8
-    assert best["top3"][0] <= best["first"][0]
-    assert best["components"] < FEWEST_GROUPS and best["first"][1:] == [None, None]
+    found = {(one["engine"], one["evaluations"]): one for one in printed["regrets"]}
+    engines = ["random", "default", "constant", "surrogate", "optuna"]
+    assert list(found) == [(engine, count) for count in (1, 3, 8) for engine in engines]
+    random, best, best_of_8 = (
+        found[k] for k in (("random", 1), ("surrogate", 1), ("surrogate", 8))
+    )
+    assert random["share"] == 1
+    assert best["mean"][0] < random["mean"][0] and best["share"] < 0.8
+    assert random["rmse"][0] > best["rmse"][0] > best_of_8["rmse"][0] >= best["least_rmse"]
+    assert best["components"] < FEWEST_GROUPS and best["mean"][1:] == [None, None]
     assert best["pools"] == len(pools(trials, 1))
-    table = nngpt(*asked, "--fold", 0)
+    table = nngpt(*asked, "--fold", 0, "--evaluations", 1)
     assert table.returncode == 0, table.stderr
     assert "mean regret" in table.stdout and "surrogate" in table.stdout
     assert printed["folds"][:12] in table.stdout

@@ -124,9 +124,12 @@ def test_tune_a_model_and_benchmark_it(
     first, second = told.stdout.split("---\n# 2, by llm\n")
     for settings in (first, second):
         check_settings(settings, {"lr", "momentum", "dropout"})
-    judged = nngpt("hpo", "bench", *data, "--fold", 0, "--adapter", "a/hpo", "--limit", 1)
+    of_one = ("--fold", 0, "--limit", 1, "--evaluations", 1, "--json")
+    judged = nngpt("hpo", "bench", *data, *of_one, "--adapter", "a/hpo")
     assert judged.returncode == 0, judged.stderr
-    assert "llm" in judged.stdout and judged.stdout.endswith("1 of 1 answers valid\n")
+    valid = {one["engine"]: one["valid"] for one in json.loads(judged.stdout)["regrets"]}
+    assert list(valid) == ["random", "default", "constant", "surrogate", "optuna", "llm"]
+    assert (valid["llm"]["hits"], valid["llm"]["count"]) == (1, 1) and valid["optuna"] is None
 
 
 def test_the_embedded_model_proposes_settings(nngpt: Nngpt, tmp_path: Path) -> None:
@@ -136,6 +139,23 @@ def test_the_embedded_model_proposes_settings(nngpt: Nngpt, tmp_path: Path) -> N
     assert told.returncode == 0, told.stderr
     assert "note: this LLM was not tuned for the question" in told.stderr
     check_settings(told.stdout, {"lr"})
+
+
+def test_validity_with_and_without_a_grammar(mirror: Path, nngpt: Nngpt, tmp_path: Path) -> None:
+    asked = ("hpo", "bench", "--folder", mirror, "--epochs", 1, "--limit", 2, "--out", "rows.jsonl")
+    model = "--set=llm.model=smollm2-135m"
+    told = nngpt(*asked, "--engine", "llm", "--without-grammar", model, "--json")
+    assert told.returncode == 0, told.stderr
+    found = {one["engine"]: one["valid"] for one in json.loads(told.stdout)["regrets"]}
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert len(rows) == 2
+    for engine in ("llm", "llm, no grammar"):
+        faults = [row["refused"][engine] for row in rows]
+        assert found[engine]["count"] == 2 and found[engine]["hits"] == faults.count(None)
+        assert all(fault is None or "does not match the schema" in fault for fault in faults)
+        assert [len(row["picks"][engine]) for row in rows] == [8, 8]
+    assert found["llm"]["hits"] == 2, "which the grammar guarantees"
+    assert found["llm, no grammar"]["hits"] < 2, "the LLM was not tuned for the question"
 
 
 def check_settings(text: str, names: set[str]) -> None:
@@ -149,7 +169,11 @@ def test_mistakes_are_one_line(mirror: Path, call_nngpt: Nngpt) -> None:
     for arguments, line in (
         (("tune", *data, "--without-fold", 0), "give --folds and --without-fold, or neither"),
         (("tune", *data, "--name", "../x"), "is not a plain name"),
-        (("bench", *data, "--limit", 2), "--adapter and --limit need --fold"),
+        (("bench", *data, "--adapter", "none"), "--adapter needs --fold"),
+        (
+            ("bench", *data, "--without-grammar"),
+            "--without-grammar needs --engine llm",
+        ),
         (("bench", *data, "--adapter", "none", "--fold", 0), "not an adapter that nngpt wrote"),
     ):
         told = call_nngpt("hpo", *arguments)

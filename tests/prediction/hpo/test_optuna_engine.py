@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Iterator
@@ -12,11 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import ROOT, Nngpt
+from optuna.samplers import TPESampler
 
 from nngpt import plugins
 from nngpt.config import Config
 from nngpt.errors import UserError
-from nngpt.prediction.hpo.engines.optuna import search
+from nngpt.prediction.hpo.engines.optuna import TPE, search
 from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal, SearchSpace, Train
 from nngpt.prediction.places import Place
 from nngpt.records import EpochResult, Evaluation, Refusal, Stage
@@ -65,6 +67,16 @@ def test_sampled_settings_are_within_the_search_space(sampler: str) -> None:
         assert proposal.batch in SPACE.batches and proposal.epochs == 5
         assert replace(SPACE, max_side=0).fits(proposal.transform), "no image is resized"
         assert proposal.notes == ("set to 0, as no range is known: tau",)
+
+
+def test_no_default_of_optuna_decides_what_is_sampled() -> None:
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(TPESampler).parameters.items()
+        if parameter.default is not None  # what is deprecated has None
+    }
+    assert defaults.keys() - TPE.keys() == {"n_startup_trials"}
+    assert search(hill, SPACE, 1, 20, 5) == search(hill, SPACE, 1, 20, 5)
 
 
 def test_if_all_trainings_are_refused_the_last_reason_is_reported() -> None:

@@ -12,7 +12,7 @@ from nngpt.plugins import PluginOptions
 from nngpt.prediction.hpo.prompt import question, read_answer
 from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal
 from nngpt.protocols import LLM, WritesJson
-from nngpt.records import Sampling
+from nngpt.records import Completion, Sampling
 
 _GREEDY = Sampling(temperature=0.0, top_k=0, top_p=1.0, max_new_tokens=120)
 _RANDOM = Sampling(temperature=0.7, top_k=0, top_p=0.95, max_new_tokens=120)
@@ -26,18 +26,38 @@ class Options(PluginOptions):
 
 
 class LLMEngine:
-    """Proposes settings that an LLM writes; the first proposal is its most likely answer."""
+    """Proposes settings that an LLM writes; the first proposal is its most likely answer.
 
-    def __init__(self, llm: Any, notes: tuple[str, ...]) -> None:
-        self._llm, self._notes = llm, notes
+    Args:
+        grammar: False to let the LLM write freely, so that its answers may not follow the schema.
+    """
+
+    def __init__(self, llm: Any, notes: tuple[str, ...], grammar: bool = True) -> None:
+        self._llm, self._notes, self._grammar = llm, notes, grammar
+
+    def without_grammar(self) -> LLMEngine:
+        """Return an engine that asks the same LLM the same questions without a grammar."""
+        return LLMEngine(self._llm, self._notes, grammar=False)
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
-        """Return the settings in `count` answers of the LLM. Raises: ModelError."""
-        prompt, schema = question(task), task.space.schema()
-        answers = self._llm.generate_json(prompt, schema, 1, task.seed, _GREEDY)
+        """Return the settings in `count` answers of the LLM.
+
+        Raises: ModelError if an answer does not follow the schema: without a grammar, or cut off.
+        """
+        answers = self._ask(task, 1, _GREEDY)
         if count > 1:
-            answers += self._llm.generate_json(prompt, schema, count - 1, task.seed, _RANDOM)
+            answers += self._ask(task, count - 1, _RANDOM)
         return [self._proposal(read_answer(answer.text, task.space), task) for answer in answers]
+
+    def _ask(self, task: HPOTask, count: int, sampling: Sampling) -> list[Completion]:
+        prompt = question(task)
+        found: list[Completion]
+        if self._grammar:
+            schema = task.space.schema()
+            found = self._llm.generate_json(prompt, schema, count, task.seed, sampling)
+        else:
+            found = self._llm.generate(prompt, count, task.seed, sampling)
+        return found
 
     def _proposal(self, answer: dict[str, Any], task: HPOTask) -> Proposal:
         values, notes = task.space.fixed()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -21,6 +22,16 @@ from nngpt.records import Refusal
 SAMPLERS = ("tpe", "random")
 _RANGES = {"lr": (1e-5, 1.0), "momentum": (0.0, 0.99), "dropout": (0.0, 0.5)}
 """LEMUR's ranges (docs/design.md), except that momentum stays below 1, which never forgets."""
+
+TPE: Mapping[str, Any] = {
+    "multivariate": True,
+    "constant_liar": False,  # has nothing to do, as trials run one after the other
+    "group": False,
+    "n_ei_candidates": 24,
+}
+"""Arguments of the sampler whose defaults Optuna has changed, or may change: results depend on
+them. The others are deprecated, and to give one warns.
+"""
 
 _FIRST = 3
 """Number of the surrogate's proposals that a search tries first."""
@@ -75,17 +86,17 @@ def search(
     seed: int,
     sampler: str = "tpe",
     proposed: Sequence[Proposal] = (),
+    transforms: Sequence[str] | None = None,
 ) -> list[Proposal]:
     """Train with settings sampled by Optuna; return all of them with results, the best first.
-
-    Images are not resized, which costs more than it teaches: the transforms are those of `space`
-    that keep the size, and those of `proposed`.
 
     Args:
         epochs: length of each training.
         budget: number of trainings.
         sampler: one of `SAMPLERS`. TPE samples at random for the first half of the budget.
         proposed: settings to try first.
+        transforms: transforms to sample from, besides those of `proposed`; None for those of
+            `space` that do not resize images, which costs more than it teaches.
 
     Raises: UserError if all trainings were refused.
     """
@@ -93,12 +104,12 @@ def search(
     study = optuna.create_study(direction="maximize", sampler=_sampler(sampler, budget, seed))
     for proposal in proposed[:budget]:
         study.enqueue_trial(_parameters(proposal))
-    kept = (*replace(space, max_side=0).transforms, *(one.transform for one in proposed))
-    transforms = list(dict.fromkeys(kept))
+    kept = replace(space, max_side=0).transforms if transforms is None else transforms
+    choices = list(dict.fromkeys((*kept, *(one.transform for one in proposed))))
     done = []
     for _ in range(budget):
         trial = study.ask()
-        proposal = _sample(trial, space, transforms, epochs)
+        proposal = _sample(trial, space, choices, epochs)
         proposal = replace(proposal, trained=train(proposal))
         study.tell(trial, proposal.score)
         done.append(proposal)
@@ -113,7 +124,7 @@ def search(
 def _sampler(name: str, budget: int, seed: int) -> BaseSampler:
     if name == "random":
         return RandomSampler(seed=seed)
-    return TPESampler(seed=seed, n_startup_trials=max(1, budget // 2))
+    return TPESampler(seed=seed, n_startup_trials=max(1, budget // 2), **TPE)
 
 
 def _parameters(proposal: Proposal) -> dict[str, float | str]:

@@ -8,7 +8,8 @@ All read the wheel that `nngpt lemur pull` put into the cache, or `--wheel FILE`
 unpacked `nn-dup` wheel (pip download --no-deps nn-dup==2.2.4), nn-dup's own pipeline runs on the
 first `--nn-dup-count` networks on the same machine. It gets one row per network; the rows of
 `ab.nn.api.data(only_best_accuracy=True)` would be ten times as many. `estimate` compares the
-decisions of `novelty.measure: jaccard` and `minhash`; with a database also on its runs' networks.
+decisions of `novelty.measure: jaccard` and `minhash`; with a database also in its runs (give a
+copy: one of an older version is migrated).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 import time
 import types
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,17 @@ import scipy.sparse
 from datasketch import MinHash, MinHashLSH
 
 from nngpt import files, plugins
-from nngpt.config import NoveltyConfig
-from nngpt.generation.contract import novelty_text
+from nngpt.config import NoveltyConfig, changed, completed
+from nngpt.cycle.parts import starting_point
+from nngpt.data.loading import data_source
+from nngpt.finetuning.corpus.networks import read_corpus
+from nngpt.generation.contract import make_reader, novelty_text
+from nngpt.generation.prompts.known import read_pool
 from nngpt.novelty.dedup.collection import DedupOutcome, DedupSettings, Network
 from nngpt.novelty.dedup.pipeline import deduplicate
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles
-from nngpt.store import Store
+from nngpt.records import State
+from nngpt.store import AttemptRecord, Store
 from nngpt.store.lemur.mirror import family
 
 THRESHOLD = 0.9
@@ -66,7 +72,7 @@ def main() -> None:
     if given.table == "estimate":
         estimates("LEMUR", [(network.name, network.code) for network in networks])
         if given.database:
-            estimates(given.database.name, networks_of_runs(given.database))
+            replay(given.database)
     elif given.table == "uniques":
         uniques(networks)
     else:
@@ -96,12 +102,58 @@ def uniques(networks: list[Network]) -> None:
         chained(networks, stream)
 
 
-def networks_of_runs(database: Path) -> list[tuple[str, str]]:
-    """Return names and texts of all networks that were trained, as the runs compared them."""
+def replay(database: Path) -> None:
+    """Repeat the decisions of a database's runs, each arm's with what it knew then (`cycle.gates`).
+
+    Known are the networks from before the run, what the arm admitted in earlier cycles, and what it
+    has trained in this one.
+    """
     with Store.open(database, create=False) as store:
-        found = [a for run in store.runs() for a in store.attempts(run.id, with_code=True)]
-    trained = [a for a in found if a.evaluation is not None and a.candidate is not None]
-    return [(f"attempt {a.id}", novelty_text(a.candidate)) for a in trained]
+        for run in store.runs():
+            config = changed(completed(run.config), [], str(database))
+            reader, quiet = make_reader(config, data_source(config)), lambda _line: None
+            corpus, pool = read_corpus(config, reader, quiet), read_pool(config, reader, quiet)
+            before = starting_point(config, reader, corpus, pool).novelty_texts
+            for arm in store.arms(run.id):
+                attempts = store.attempts(run.id, arm=arm, with_code=True)
+                replay_arm(f"{run.name}, {arm}", attempts, before, config.novelty)
+
+
+def replay_arm(
+    title: str,
+    attempts: Sequence[AttemptRecord],
+    before: Mapping[str, str],
+    settings: NoveltyConfig,
+) -> None:
+    """Print how often the measures decide differently, and how many stored decisions are those."""
+    texts = {a.id: novelty_text(a.candidate) for a in attempts if a.candidate and a.evaluation}
+    counts = collections.Counter[str]()
+    for cycle in sorted({attempt.cycle for attempt in attempts}):
+        admitted = [a for a in attempts if a.cycle < cycle and a.state is State.ADMITTED]
+        measures = [plugins.create("novelty measure", m, settings) for m in MEASURES]
+        for key, text in [*before.items(), *((f"attempt {a.id}", texts[a.id]) for a in admitted)]:
+            for measure in measures:
+                measure.add(key, text)
+        for attempt in (a for a in attempts if a.cycle == cycle and a.id in texts):
+            if attempt.novelty is not None:
+                exact, guess = (measure.compare(texts[attempt.id]) for measure in measures)
+                counts["decisions"] += 1
+                counts["near-duplicates"] += exact.duplicate
+                counts["missed"] += exact.duplicate and not guess.duplicate
+                counts["refused wrongly"] += guess.duplicate and not exact.duplicate
+                counts["just below"] += 0.85 < exact.jaccard <= THRESHOLD
+                counts["as stored"] += (exact if settings.measure == MEASURES[0] else guess) == (
+                    attempt.novelty
+                )
+            for measure in measures:
+                measure.add(f"attempt {attempt.id}", texts[attempt.id])
+    print(
+        f"{title}: {counts['decisions']:,} decisions ({counts['as stored']:,} repeated as stored), "
+        f"{len(before):,} networks known before; {counts['near-duplicates']:,} near-duplicates, of "
+        f"which the estimate misses {counts['missed']:,}; it refuses {counts['refused wrongly']:,} "
+        f"others; {counts['just below']:,} similarities in (0.85, 0.90]",
+        flush=True,
+    )
 
 
 def estimates(name: str, networks: list[tuple[str, str]]) -> None:

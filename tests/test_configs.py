@@ -209,6 +209,14 @@ def test_the_measure_that_was_called_minhash_is_the_exact_one() -> None:
     assert config.completed(now)["novelty"] == now["novelty"]
 
 
+def test_the_ablation_that_still_refused_copies_has_a_name_of_its_own() -> None:
+    now = config.load("smoke-mnist", ["without=[similarity, threshold]"]).model_dump(mode="json")
+    stored = {**now, "without": ["novelty", "threshold"]}
+    assert config.completed(stored) == stored, "of this version"
+    stored["novelty"] = {**now["novelty"], "measure": "minhash", "options": {"seed": 1}}
+    assert config.completed(stored) == now
+
+
 def test_options_are_part_of_the_identity_but_those_that_may_change() -> None:
     server = ["llm.backend=openai", "llm.model=m"]
     first = config.load("smoke-mnist", server)

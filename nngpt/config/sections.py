@@ -490,9 +490,10 @@ class PreferenceConfig(_Section):
 class Config(_Section):
     """A whole run of `nngpt cycle run`.
 
-    `without` lists the parts of the loop to leave out in an ablation: `novelty` admits
-    near-duplicates (exact copies are still not trained again), `threshold` admits every network
-    that trains, `iteration` skips fine-tuning after the warm-up, `retrieval` shows no blocks.
+    `without` lists the parts of the loop to leave out in an ablation: `novelty` admits copies and
+    near-duplicates, `similarity` near-duplicates only (exact copies are refused untrained),
+    `threshold` every network that trains; `iteration` skips fine-tuning after the warm-up,
+    `retrieval` shows no blocks.
     `tracking` lists the trackers that show the run in other programs (docs/watch.md).
     """
 
@@ -508,7 +509,9 @@ class Config(_Section):
     candidates: CandidatesConfig = CandidatesConfig()
     controls: ControlsConfig = ControlsConfig()
     stop: StopConfig = StopConfig()
-    without: tuple[Literal["novelty", "threshold", "iteration", "retrieval"], ...] = ()
+    without: tuple[
+        Literal["novelty", "similarity", "threshold", "iteration", "retrieval"], ...
+    ] = ()
     evaluation: EvaluationConfig = EvaluationConfig()
     novelty: NoveltyConfig = NoveltyConfig()
     learning: LearningConfig = LearningConfig()

@@ -100,12 +100,15 @@ def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored configuration's settings with the keys of older versions moved.
 
     Keys that the plug-in in use has no option for are dropped. The exact measure was called
-    `minhash` before that had a scheme.
+    `minhash` before that had a scheme; the ablation `novelty` of that time refused exact copies.
     """
     found = {key: dict(v) if isinstance(v, Mapping) else v for key, v in stored.items()}
     novelty = found.get("novelty", {})
     if novelty.get("measure") == "minhash" and "scheme" not in novelty.get("options", {}):
         found["novelty"] = {**novelty, "measure": "jaccard", "options": {}}
+        if "without" in found:
+            renamed = {"novelty": "similarity"}
+            found["without"] = [renamed.get(part, part) for part in found["without"]]
     models = dict(option_models(found))
     for old, new in MOVED.items():
         (section, key), option = old.split("."), new.rpartition(".")[2]

@@ -102,7 +102,7 @@ def _is_near(
     none, so that it is tried and counted like any other answer.
     """
     reader, prompt_of = context.parts.reader, context.store.prompt
-    if "novelty" in context.config.without:
+    if {"novelty", "similarity"}.intersection(context.config.without):
         return lambda _text: False
     known = context.parts.known_before()
 

@@ -98,7 +98,8 @@ class Gates:
     def measure_novelty(self, attempt: AttemptRecord) -> Novelty:
         """Compare a judged network with all that its arm knows."""
         novelty = self.known[attempt.arm].compare(self._text(attempt))
-        return replace(novelty, duplicate=False) if self._takes_copies else novelty
+        ablated = {"novelty", "similarity"}.intersection(self.context.config.without)
+        return replace(novelty, duplicate=False) if ablated else novelty
 
     def begin_retraining(self, attempt: AttemptRecord, seed: int) -> Retraining | None:
         """Record the start of a retraining; return a failed one if it ended too many runners."""

@@ -125,13 +125,14 @@ def assemble(config: Config, log: Log, executor: Executor | None = None) -> Iter
     """
     for kind, (section, key) in plugins.SECTIONS.items():  # a wrong name fails before slow steps
         plugins.load(kind, getattr(getattr(config, section), key))
+    new_measure(config)  # as do options of which no measure can be made
     with ExitStack() as stack:
         source = data_source(config)
         reader = make_reader(config, source)
         for path in (config.learning.corpus, config.prompt.corpus):
             lemur_corpus.ensure(path, log)
         corpus, pool = read_corpus(config, reader, log), read_pool(config, reader, log)
-        start = _starting_point(config, reader, corpus, pool)
+        start = starting_point(config, reader, corpus, pool)
         control = _corpus_arm(config, reader, start, pool)
         _check_changes(config, reader)
         splits = load_splits(config, source, log)
@@ -161,7 +162,7 @@ def assemble(config: Config, log: Log, executor: Executor | None = None) -> Iter
 
 
 def new_measure(config: Config) -> NoveltyMeasure:
-    """Return an empty novelty index, a part of a run. Raises: PluginError."""
+    """Return an empty novelty index, a part of a run. Raises: PluginError, ConfigError."""
     settings = config.novelty
     measure: NoveltyMeasure = plugins.create(
         "novelty measure", settings.measure, settings, options=settings.options
@@ -169,7 +170,7 @@ def new_measure(config: Config) -> NoveltyMeasure:
     return measure
 
 
-def _starting_point(
+def starting_point(
     config: Config,
     reader: Reader,
     corpus: list[tuple[TrainingPair, Candidate]],

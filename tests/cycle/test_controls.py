@@ -181,6 +181,14 @@ def test_without_the_novelty_filter_copies_are_trained_and_admitted(here: Path) 
         assert [adapter.pairs for adapter in store.adapters(1).values()] == [2, 4]
 
 
+def test_without_similarity_copies_are_still_refused(here: Path) -> None:
+    write_answers(here, [GOOD, NEAR_TWIN])
+    quick_run(here, 2, "candidates.per_cycle=2", "llm.batch_size=2", "without=[similarity]")
+    found = attempts(here)
+    assert [a.state for a in found[:2]] == [State.ADMITTED] * 2
+    assert [a.refusal and a.refusal.stage for a in found[2:]] == [Stage.DUPLICATE] * 2
+
+
 def test_without_iteration_nothing_is_learned(here: Path) -> None:
     quick_run(here, 2, *LOOP_OF_SIX, "without=[iteration]")
     with Store.open(database(here)) as store:

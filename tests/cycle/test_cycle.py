@@ -107,6 +107,13 @@ def test_generation_continues_until_enough_are_admitted(here: Path) -> None:
     assert len(settled) > 2 or admitted == 2
 
 
+def test_an_impossible_index_is_refused_before_the_run(nngpt: Nngpt, scripted: list[str]) -> None:
+    impossible = "novelty={measure: minhash, options: {lsh_threshold: 0.99}}"
+    refused = nngpt("cycle", "run", "smoke-mnist", *scripted, "--set", impossible)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "novelty.options: no LSH index can be made" in refused.stderr
+
+
 def test_no_novelty_measure_admits_near_twins(here: Path) -> None:
     quick_run(here, 1, *SIX, "novelty.measure=none")
     assert sum(a.state == State.ADMITTED for a in attempts(here)) == 3

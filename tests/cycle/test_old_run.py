@@ -7,15 +7,22 @@
 from __future__ import annotations
 
 import json
+import lzma
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from command_line import Nngpt
+from command_line import ROOT, Nngpt
+
+from nngpt import config
+from nngpt.cycle.runner import check_same_settings
+from nngpt.errors import UserError
+from nngpt.store import Store
 
 OLD = Path(__file__).with_name("old_run")
+PUBLISHED = ROOT / "docs" / "results" / "controls-cifar10" / "first-recipe"
 SETTINGS = {
     "name": "before-layout",
     "cycles": 3,
@@ -62,6 +69,24 @@ def test_a_run_begun_before_the_move_ends_as_it_would_have(
             # Another processor rounds differently; the threshold is far from every accuracy.
             assert one.pop(accuracy) == pytest.approx(other.pop(accuracy), abs=0.06)
         assert one == other
+
+
+def test_a_run_that_stored_the_exact_measure_as_minhash_has_the_same_settings(
+    tmp_path: Path,
+) -> None:
+    """Of a published run, whose database the last version with that name wrote."""
+    path = tmp_path / "nngpt.db"
+    path.write_bytes(lzma.decompress((PUBLISHED / "nngpt.db.xz").read_bytes()))
+    before = config.load(PUBLISHED / "config.yaml", [f"folder={tmp_path}"])
+    with Store.open(path, create=False) as store:
+        run = store.run(before.name)
+        assert run.config["novelty"]["measure"] == "minhash"
+        check_same_settings(run, before)
+        admitted = store.admitted(run.id)
+        assert len(admitted) == len({a.content_hash for a in admitted}) == 184
+    estimated = config.load(PUBLISHED / "config.yaml", ["novelty.measure=minhash"])
+    with pytest.raises(UserError, match=r"novelty\.measure was jaccard, is minhash"):
+        check_same_settings(run, estimated)
 
 
 def test_an_old_key_is_refused_with_the_new_one(nngpt: Nngpt, old_run: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""No novelty filter: nothing is ever a duplicate (the papers' first ablation)."""
+"""No novelty filter: nothing is ever a near-duplicate; exact copies are still refused untrained."""
 
 from __future__ import annotations
 

@@ -59,7 +59,10 @@ def best_networks(
     attempts = [_chosen(store, run, number) for number in chosen]
     if not chosen:
         found = [*store.admitted(run.id), *(near_duplicates(store, run) if known else ())]
-        attempts = sorted(found, key=lambda a: (-final_accuracy(a), a.id))[:count]
+        networks = dict[str | None, AttemptRecord]()  # a run without novelty admits copies
+        for attempt in sorted(found, key=lambda a: (-final_accuracy(a), a.id)):
+            networks.setdefault(attempt.content_hash, attempt)
+        attempts = list(networks.values())[:count]
     if not attempts:
         hint = "Name one with --attempt, or add --known for near-duplicates of known networks"
         raise UserError("no network was admitted", where=f"run {run.name!r}", hint=hint)

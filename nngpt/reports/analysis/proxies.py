@@ -39,7 +39,7 @@ def proxy_ranks(
         return ()
     accuracies = {a.id: first_epoch(a) for a in trained}
     scores = {a.id: _scores(a.evaluation) for a in trained if a.evaluation}
-    found = [ProxyRanks("first epoch", None, _agreement(accuracies, full))]
+    found = [ProxyRanks("first epoch", None, _agreement(accuracies, full))] if full else []
     for name in ("parameters", "FLOPs", *Proxy):
         known = {key: score for key, each in scores.items() if (score := each[name]) is not None}
         first = _agreement(known, accuracies)

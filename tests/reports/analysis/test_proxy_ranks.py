@@ -59,7 +59,7 @@ def test_tables_have_proxies_only_where_there_are_any(found: Study) -> None:
     sheet = proxies_sheet(with_full.proxies)
     assert sheet.columns == ("score", ">n", "τ-b with the first epoch")
     row = next(row for row in sheet.rows if row[0] == "synflow")
-    assert row[2].startswith("1.00 [")
+    assert row[2].startswith("1.00 [") and sheet.rows[0][0] == "parameters"
     rows = tables(with_full)
     assert {"score", "with", "n", "tau", "low", "high"} == rows["proxies"][0].keys()
     assert rows["networks"][0]["synflow"] == rows["networks"][0]["own_accuracy"]

@@ -45,6 +45,14 @@ class Arm(StrEnum):
     CORPUS = "corpus"
 
 
+class Proxy(StrEnum):
+    """Zero-cost proxy of an untrained network; `nngpt.sandbox.proxies` computes them."""
+
+    SYNFLOW = "synflow"
+    JACOB_COV = "jacob_cov"
+    GRAD_NORM = "grad_norm"
+
+
 class State(StrEnum):
     """State of an attempt in the database. `admitted` and `refused` are final."""
 
@@ -70,6 +78,7 @@ class Task:
         threshold: smallest first-epoch validation accuracy for admission, 0…1.
         max_parameters: largest number of trainable parameters, None for no limit.
         max_latency_ms: largest time of one image's forward pass in ms, None for no limit.
+        least_proxy: smallest values of zero-cost proxies with which a network is trained.
     """
 
     dataset: str
@@ -79,6 +88,7 @@ class Task:
     metric: str = "acc"
     max_parameters: int | None = None
     max_latency_ms: float | None = None
+    least_proxy: Mapping[Proxy, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -309,6 +319,8 @@ class Evaluation:
         claimed_flops: floating-point operations of one image's forward pass.
         claimed_latency_ms: milliseconds of one image's forward pass.
         claimed_batches: number of training batches over all epochs.
+        claimed_proxies: zero-cost proxies by name, each None if it could not be computed; None
+            without `evaluation.proxies`.
         protocol: training settings as JSON; with `ceiling`, the accuracy that the pruner did not
             expect to be exceeded, and `would_stop`, why it would have stopped an exempt training.
         trials: one record per training, more than one only if the protocol asks for it.
@@ -325,6 +337,7 @@ class Evaluation:
     claimed_flops: int | None = None
     claimed_latency_ms: float | None = None
     claimed_batches: int | None = None
+    claimed_proxies: Mapping[str, float | None] | None = field(default=None, hash=False)
     protocol: str = field(default="{}", repr=False)
     trials: tuple[Trial, ...] = ()
 

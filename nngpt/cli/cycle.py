@@ -269,8 +269,9 @@ def confirm(
     """Train a sample of a run for many epochs, and compare its test accuracy with epoch 1."""
     from nngpt.cycle.confirm import ConfirmationPlan, confirm_sample, confirmation_config
     from nngpt.reports.analysis.full_training import reliability_of, stratified_sample
+    from nngpt.reports.analysis.proxies import proxy_ranks
     from nngpt.reports.sheets import rich_table
-    from nngpt.reports.tables.confirm import confirm_json, confirm_sheet, reliability_sheet
+    from nngpt.reports.tables import confirm as tables
     from nngpt.reports.text import plural
     from nngpt.store.folder import find_run
 
@@ -294,9 +295,12 @@ def confirm(
         title = f"Run {record.id}: {record.name}, {plural(epochs, 'epoch')}, on the test set"
         head = {"run": record.id, "name": record.name, "protocol": plan.protocol}
         found = reliability_of([confirmation for _, confirmation in pairs])
-        tables = [rich_table(confirm_sheet(pairs, len(trained), title))]
-        tables += [rich_table(reliability_sheet(found))] if found else []
-        print_result(as_json, {**head, **confirm_json(pairs, len(trained), found)}, *tables)
+        proxies = proxy_ranks(trained, tables.full_accuracies(pairs))
+        sheets = [tables.confirm_sheet(pairs, len(trained), title)]
+        sheets += [tables.reliability_sheet(found)] if found else []
+        sheets += [tables.proxies_sheet(proxies)] if proxies else []
+        figures = tables.confirm_json(pairs, len(trained), found, proxies)
+        print_result(as_json, {**head, **figures}, *map(rich_table, sheets))
 
 
 @app.command()

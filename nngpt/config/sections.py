@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, PositiveInt, model_validator
 
 from nngpt import files, plugins
-from nngpt.records import Arm
+from nngpt.records import Arm, Proxy
 
 
 class _Section(BaseModel):
@@ -26,6 +26,9 @@ _Side = Annotated[int, Field(gt=0, le=1024)]
 
 class TaskConfig(_Section):
     """The data set, its admission threshold and the budgets of a network.
+
+    `least_proxy` are values of zero-cost proxies below which a network is not trained
+    (docs/proxies.md); it needs `evaluation.proxies`.
 
     `dataset` is a name, or the path of a folder of images with a folder for each class. `root` is
     the folder of your own files. `train_limit` and `validation_limit` use a fixed random subset of
@@ -47,6 +50,7 @@ class TaskConfig(_Section):
     threshold: float = Field(0.4, ge=0, le=1)
     max_parameters: int | None = Field(None, gt=0)
     max_latency_ms: float | None = Field(None, gt=0)
+    least_proxy: dict[Proxy, float] = {}
     train_limit: int | None = Field(None, gt=0)
     validation_limit: int | None = Field(None, gt=0)
 
@@ -252,9 +256,10 @@ class EvaluationConfig(_Section):
     candidate that its answer does not give (docs/hpo.md). With `fixed`, as in the papers, all
     candidates have the hyperparameters, batch size and transform given here: an answer's own are
     passed over, and a network that needs others than `hyperparameters` is refused. `latency`
-    measures the forward pass of one image. With `early_stop`, a predictor (`predictor`, default:
-    the one of `nngpt predictor train`) ends trainings that are not expected to reach the threshold,
-    except for a random share `run_on`. `options` belong to the executor.
+    measures the forward pass of one image, `proxies` zero-cost proxies (docs/proxies.md). With
+    `early_stop`, a predictor (`predictor`, default: the one of `nngpt predictor train`) ends
+    trainings that are not expected to reach the threshold, except for a random share `run_on`.
+    `options` belong to the executor.
     """
 
     executor: str = "local"
@@ -275,6 +280,7 @@ class EvaluationConfig(_Section):
     folds: int | None = Field(None, ge=2, le=100)
     retrain: bool = True
     latency: bool = False
+    proxies: bool = False
     threads: int = Field(1, gt=0)
     workers: PositiveInt | Literal["auto"] = "auto"
     budget_s: float | None = Field(None, gt=0)
@@ -307,6 +313,7 @@ class EvaluationConfig(_Section):
             "early_stop": False,
             "budget_s": None,
             "latency": False,
+            "proxies": False,
         }
         return self.model_copy(update={**single, **changes})
 
@@ -537,6 +544,8 @@ class Config(_Section):
             raise ValueError("prompt.accuracy_quantiles needs learning.select: all")
         if self.evaluation.fixed and self.sampling.constrain:
             raise ValueError("evaluation.fixed passes over what sampling.constrain has written")
+        if self.task.least_proxy and not self.evaluation.proxies:
+            raise ValueError("task.least_proxy needs evaluation.proxies: true")
         if self.evaluation.early_stop and "threshold" in self.without:
             raise ValueError("early_stop refuses at the threshold, which `without` leaves out")
         return self

@@ -11,7 +11,7 @@ from nngpt.records import canonical_json
 
 _OPERATIONAL = {
     "candidates": {"overlap"},
-    "evaluation": {"sandbox", "workers", "executor", "options", "limit_s"},
+    "evaluation": {"sandbox", "workers", "executor", "options", "limit_s", "proxies"},
     "learning": {"max_length", "optimizer", "gradient_checkpointing"}
     | {"packing", "tokens_per_batch", "checkpoint_s"},
 }

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
 
-FIXED = ("epochs", "seeds", "folds", "early_stop", "budget_s", "latency")
+FIXED = ("epochs", "seeds", "folds", "early_stop", "budget_s", "latency", "proxies")
 """Keys of `evaluation` that a confirmation sets itself (folds would train on test images)."""
 
 
@@ -153,7 +153,8 @@ def open_confirmer(run: RunRecord, plan: ConfirmationPlan, log: Log) -> Iterator
     check_same_images(run, config, splits)
     config = config.model_copy(update={"evaluation": plan.evaluation(splits)})
     # Without the run's budgets: the candidates have kept to them once.
-    task = replace(make_task(config, source), max_parameters=None, max_latency_ms=None)
+    task = make_task(config, source)
+    task = replace(task, max_parameters=None, max_latency_ms=None, least_proxy={})
     judged = replace(splits, validation=splits.test)
     with open_executor(config, judged, task, log) as executor:
         log(

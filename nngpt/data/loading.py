@@ -72,6 +72,7 @@ def make_task(config: Config, source: DatasetSource) -> Task:
         threshold=config.task.threshold,
         max_parameters=config.task.max_parameters,
         max_latency_ms=config.task.max_latency_ms,
+        least_proxy=config.task.least_proxy,
     )
 
 

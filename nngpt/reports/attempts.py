@@ -98,6 +98,8 @@ def attempt_facts(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
             yield "latency", f"{latency:.2f} ms for one image (claimed)"
         if (batches := evaluation.claimed_batches) is not None:
             yield "batches", f"{batches:,} drawn (claimed)"
+        for name, value in (evaluation.claimed_proxies or {}).items():
+            yield name, "not computable" if value is None else f"{value:.6g} (claimed)"
         cpu = "" if evaluation.cpu_s is None else f", {evaluation.cpu_s:.1f} CPU s"
         yield "evaluation", f"{evaluation.seconds:.1f} s on {evaluation.device}{cpu}"
         yield "protocol", evaluation.protocol

@@ -22,6 +22,7 @@ from nngpt.sandbox import (
     export_worker,
     network_cost,
     onnx_worker,
+    proxies,
     transforms,
     wire,
 )
@@ -76,7 +77,10 @@ class CandidateRun:
 
     def _train(self) -> None:
         module, net = self._build(self._load_data)
-        self._phase("setup", **self._measure(net))
+        facts: dict[str, object] = {**self._measure(net)}
+        if self.job["proxies"]:
+            facts["proxies"] = proxies.measure(net, self.images, self.labels, self._transform)
+        self._phase("setup", **facts)
         net.train()
         prm = candidate_module.supported_values(module, self.job)
         learner = net

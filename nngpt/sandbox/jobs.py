@@ -125,6 +125,7 @@ class JobFactory:
             "precision": evaluation.precision,
             "memory_format": evaluation.memory_format,
             "stop_on_divergence": evaluation.stop_on_divergence,
+            "proxies": evaluation.proxies and loop == "own",
             "latency": evaluation.latency or self._task.max_latency_ms is not None,
             "device": self._device,
             "classes": splits.classes,

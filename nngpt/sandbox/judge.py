@@ -12,8 +12,8 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nngpt.errors import ExecutionError
 from nngpt.protocols import Verdict
-from nngpt.records import EpochResult, Refusal, Stage
+from nngpt.records import EpochResult, Proxy, Refusal, Stage
 from nngpt.sandbox import wire
 
 BROKE_PROTOCOL = "broke the result protocol"
@@ -66,15 +66,25 @@ def secret_order(labels: Labels, content: str, seed: int) -> npt.NDArray[np.int6
 class Budget:
     """Limits that a judge enforces on parameters, one image's forward pass, training; None: none.
 
-    `seconds` counts the worker's own seconds (`nngpt.sandbox.own_time`) over all epochs.
+    `seconds` counts the worker's own seconds (`nngpt.sandbox.own_time`) over all epochs;
+    `least_proxy` are the smallest values of zero-cost proxies, by name.
     """
 
     parameters: int | None = None
     latency_ms: float | None = None
     seconds: float | None = None
+    least_proxy: Mapping[Proxy, float] = field(default_factory=dict)
 
-    def refusal(self, parameters: int, latency_ms: float | None) -> Refusal | None:
-        """Return the refusal of a network that is too large or too slow, else None."""
+    def refusal(
+        self,
+        parameters: int,
+        latency_ms: float | None,
+        proxies: Mapping[str, float | None] | None = None,
+    ) -> Refusal | None:
+        """Return the refusal of a network that is too large, too slow or too unlikely, else None.
+
+        A proxy that could not be computed refuses nothing.
+        """
         most, slowest = self.parameters, self.latency_ms
         if most is not None and parameters > most:
             reason = f"has {parameters:,} parameters, the budget is {most:,}"
@@ -82,6 +92,10 @@ class Budget:
         if slowest is not None and latency_ms is not None and latency_ms > slowest:
             reason = f"takes {latency_ms:.2f} ms an image, the budget is {slowest:g} ms"
             return Refusal(Stage.FORWARD, reason)
+        for name, least in self.least_proxy.items():
+            value = (proxies or {}).get(name)
+            if value is not None and value < least:
+                return Refusal(Stage.FORWARD, f"{name} is {value:.6g}, the least is {least:g}")
         return None
 
 
@@ -94,6 +108,7 @@ class Judge:
             epochs, as the worker claims.
         flops, latency_ms: floating-point operations and milliseconds of one image's forward pass,
             as the worker claims; None if unknown.
+        proxies: zero-cost proxies by name, as the worker claims; None if it tells none.
         would_stop: why the training would have been stopped early, had it not been exempt.
         ceiling: lowest accuracy that the training was predicted not to exceed, None if none was.
         own_s: returns the worker's own seconds so far, as its lane measures them.
@@ -131,6 +146,7 @@ class Judge:
         self.parameters = self.batches = self._drawn = 0
         self.flops: int | None = None
         self.latency_ms: float | None = None
+        self.proxies: dict[str, float | None] | None = None
         self.epochs: list[EpochResult] = []
 
     @property
@@ -189,7 +205,7 @@ class Judge:
         return self._check_cost(facts) if self._phase == "setup" else None
 
     def _check_cost(self, facts: dict[str, Any]) -> Refusal | None:
-        """Take the claimed size and speed; refuse a network over the budget."""
+        """Take the claimed size, speed and proxies; refuse a network over the budget."""
         self.parameters = _count(facts.get("parameters"), "parameter count")
         if (flops := facts.get("flops")) is not None:
             self.flops = _count(flops, "number of operations")
@@ -199,7 +215,9 @@ class Judge:
             self.latency_ms = latency
         elif self._allowed.latency_ms is not None:
             raise wire.WireError("no latency")
-        return self._allowed.refusal(self.parameters, self.latency_ms)
+        if (told := facts.get("proxies")) is not None:
+            self.proxies = _checked_proxies(told)
+        return self._allowed.refusal(self.parameters, self.latency_ms, self.proxies)
 
     def _progress(self, facts: dict[str, Any]) -> Refusal | None:
         """Extrapolate the training time from the batches so far; refuse if over the budget."""
@@ -274,6 +292,16 @@ def _count(value: object, what: str) -> int:
     if type(value) is not int or not 0 <= value < _MAX_COUNT:
         raise wire.WireError(f"no {what}")
     return value
+
+
+def _checked_proxies(told: object) -> dict[str, float | None]:
+    """Check claimed proxies: a finite number or None for each. Raises: wire.WireError."""
+    if not isinstance(told, dict) or told.keys() != set(Proxy):
+        raise wire.WireError("no proxies")
+    for value in told.values():
+        if value is not None and not (type(value) is float and math.isfinite(value)):
+            raise wire.WireError("no value of a proxy")
+    return told
 
 
 def clean(text: str, limit: int) -> str:

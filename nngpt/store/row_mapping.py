@@ -115,8 +115,10 @@ def evaluation_columns(evaluation: Evaluation) -> dict[str, Any]:
     """Return the database columns of a trained attempt, without its epochs."""
     values = columns(evaluation)
     del values["epochs"]
-    trials = canonical_json([vars(trial) for trial in evaluation.trials])
-    return {**values, "accuracy": evaluation.accuracy, "trials": trials}
+    values["trials"] = canonical_json([vars(trial) for trial in evaluation.trials])
+    if evaluation.claimed_proxies is not None:
+        values["claimed_proxies"] = canonical_json(evaluation.claimed_proxies)
+    return {**values, "accuracy": evaluation.accuracy}
 
 
 def columns(record: Any) -> dict[str, Any]:
@@ -189,6 +191,7 @@ def _to_evaluation(row: Attempt) -> Evaluation | None:
         Evaluation,
         row,
         epochs=tuple(EpochResult(**_values(EpochResult, epoch)) for epoch in row.epochs),
+        claimed_proxies=json.loads(row.claimed_proxies or "null"),
         protocol=row.protocol or "{}",
         trials=tuple(Trial(**trial) for trial in json.loads(row.trials or "[]")),
     )

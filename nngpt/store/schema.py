@@ -11,7 +11,7 @@ from nngpt.errors import StoreError
 from nngpt.store import block_tables, lemur_tables
 from nngpt.store.tables import Base
 
-HEAD = "0012"
+HEAD = "0013"
 """Revision that this version of nngpt reads and writes; a test compares it with the migrations."""
 
 TABLE_MODULES = (block_tables, lemur_tables)  # importing them declares their tables

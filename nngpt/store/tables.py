@@ -153,6 +153,7 @@ class Attempt(Base):
     claimed_flops: Mapped[int | None]
     claimed_latency_ms: Mapped[float | None]
     claimed_batches: Mapped[int | None]
+    claimed_proxies: Mapped[str | None]
     protocol: Mapped[str | None]
     trials: Mapped[str | None]
 

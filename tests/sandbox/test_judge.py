@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from nngpt.protocols import Verdict
-from nngpt.records import Stage
+from nngpt.records import Proxy, Stage
 from nngpt.sandbox import wire
 from nngpt.sandbox.judge import Budget, Judge, clean, secret_order
 
 LABELS = np.array([2, 0, 1, 1, 2], np.int64)
 START = [{"phase": "build"}, {"phase": "forward"}, {"phase": "setup", "parameters": 7}]
+SETUP = START[2]
+PROXIES = {"synflow": 2.5e30, "jacob_cov": None, "grad_norm": 3.0}
 LEARN, ANSWER = {"phase": "learn", "epoch": 1}, {"phase": "answer", "epoch": 1, "batches": 4}
 EPOCH = [LEARN, ANSWER]
 
@@ -71,6 +73,10 @@ def test_frames_may_arrive_byte_by_byte() -> None:
         facts(*START[:2], {"phase": "setup", "parameters": 1, "flops": -1}),
         facts(*START[:2], {"phase": "setup", "parameters": 1, "latency_ms": 1}),
         facts(*START[:2], {"phase": "setup", "parameters": 1, "latency_ms": float("nan")}),
+        facts(*START[:2], {**SETUP, "proxies": []}),
+        facts(*START[:2], {**SETUP, "proxies": {"synflow": 1.0}}),
+        facts(*START[:2], {**SETUP, "proxies": {**PROXIES, "synflow": float("inf")}}),
+        facts(*START[:2], {**SETUP, "proxies": {**PROXIES, "synflow": "1"}}),
         facts(*START, {"batches": 1, "of": 4}),
         facts(*START, LEARN, {"batches": 5, "of": 4}),
         facts(*START, LEARN, {"batches": 2, "of": 4}, {"batches": 2, "of": 4}),
@@ -153,9 +159,10 @@ def test_the_order_is_secret_but_repeatable() -> None:
 
 def test_claims_are_recorded() -> None:
     it = judge(latency_ms=3.0)
-    setup = {"phase": "setup", "parameters": 7, "flops": 12, "latency_ms": 2.5}
+    setup = {**SETUP, "flops": 12, "latency_ms": 2.5, "proxies": PROXIES}
     assert it.feed(facts(*START[:2], setup, *EPOCH) + answers([2, 0, 1, 0, 0])) is None
     assert (it.parameters, it.flops, it.latency_ms, it.batches) == (7, 12, 2.5, 4)
+    assert it.proxies == PROXIES
 
 
 def test_the_latency_budget_is_checked_before_training() -> None:
@@ -165,6 +172,16 @@ def test_the_latency_budget_is_checked_before_training() -> None:
     assert refusal is not None
     assert refusal.stage == Stage.FORWARD
     assert refusal.reason == "takes 2.50 ms an image, the budget is 2 ms"
+
+
+def test_the_least_proxy_is_checked_before_training() -> None:
+    setup = {**SETUP, "proxies": PROXIES}
+    least = {Proxy.JACOB_COV: 0.0, Proxy.GRAD_NORM: 3.5}  # an unknown one refuses nothing
+    refusal = Judge(LABELS, 3, 1, Budget(least_proxy=least)).feed(facts(*START[:2], setup))
+    assert refusal is not None
+    assert (refusal.stage, refusal.reason) == (Stage.FORWARD, "grad_norm is 3, the least is 3.5")
+    fair = Budget(least_proxy={Proxy.GRAD_NORM: 3.0})
+    assert Judge(LABELS, 3, 1, fair).feed(facts(*START[:2], setup)) is None
 
 
 def test_a_training_that_would_take_too_long_is_ended_early() -> None:

@@ -75,12 +75,14 @@ def test_unknown_run_suggests_the_nearest_name(store: Store) -> None:
 
 
 def test_store_keeps_everything_when_reopened(path: Path) -> None:
+    proxies = {"synflow": 2.5e30, "jacob_cov": None, "grad_norm": 0.25}
+    measured = dataclasses.replace(evaluation(0.25, 0.5), claimed_proxies=proxies)
     with Store.open(path) as store, store.lease(start(store).id) as lease:
         [attempt] = write(lease)
         lease.parsed(attempt, candidate(transform="v2.Compose([v2.Normalize((0.5,), (0.5,))])"))
         lease.validated(attempt)
         lease.training(attempt)
-        lease.trained(attempt, evaluation(0.25, 0.5), TASK)
+        lease.trained(attempt, measured, TASK)
         lease.judged(attempt, NOVEL)
         lease.retraining(attempt)
         lease.admit(attempt, None, RETRAINED)
@@ -90,7 +92,7 @@ def test_store_keeps_everything_when_reopened(path: Path) -> None:
     assert before.state is State.ADMITTED and before.mode == "features"
     assert before.completion == completion()
     assert before.candidate == candidate(transform="v2.Compose([v2.Normalize((0.5,), (0.5,))])")
-    assert before.evaluation == evaluation(0.25, 0.5)
+    assert before.evaluation == measured
     assert before.novelty == NOVEL and before.refusal is None
     assert before.retraining == RETRAINED and before.retrainings == 1
 

@@ -20,6 +20,7 @@ from nngpt.reports.analysis.genealogy import LineageNode, genealogy
 from nngpt.reports.analysis.lead import Lead, leads
 from nngpt.reports.analysis.novelty import NetworkPlace, places
 from nngpt.reports.analysis.pareto import Front, fronts
+from nngpt.reports.analysis.proxies import ProxyRanks, proxy_ranks
 from nngpt.reports.analysis.refusals import RefusalCount, refusal_counts
 from nngpt.reports.analysis.trajectory import CyclePoint, Gate, funnel, trajectory
 from nngpt.reports.analysis.uplift import Comparison, comparisons
@@ -72,6 +73,7 @@ class Study:
         leads: the loop's lead over each control arm after each cycle.
         refusals: refused first answers by arm, cycle, stage and reason.
         ranking: None if no candidate was trained to completion.
+        proxies: () if no network has zero-cost proxies.
         reached: what it took each arm to reach an accuracy.
         initial: number of training pairs older than the run.
     """
@@ -89,6 +91,7 @@ class Study:
     fronts: tuple[Front, ...]
     refusals: tuple[RefusalCount, ...]
     ranking: Ranking | None
+    proxies: tuple[ProxyRanks, ...]
     costs: Costs
     reached: tuple[Reached, ...]
     initial: int
@@ -159,6 +162,8 @@ def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
     every = [summary for arm in arms for summary in summaries[arm]]
     chance = 1 / setting.classes if setting.classes else None
     spent = costs(store.activities(run.id), store.forecasts(run.id), every)
+    ranked = ranking(store.confirmations(run.id), attempts)
+    full = {one.attempt: one.full.value for one in (ranked.confirmed if ranked else ())}
     return Study(
         run=run,
         setting=setting,
@@ -172,7 +177,8 @@ def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
         writers=genealogy(store.adapters(run.id), attempts),
         fronts=fronts(attempts),
         refusals=refusal_counts(attempts),
-        ranking=ranking(store.confirmations(run.id), attempts),
+        ranking=ranked,
+        proxies=proxy_ranks(attempts, full),
         costs=spent,
         reached=read_reached(store, run, attempts, spent),
         initial=initial,

@@ -20,6 +20,7 @@ from nngpt.reports.run.plots.catalog import plots
 from nngpt.reports.run.sheets import tables
 from nngpt.reports.run.verdict import verdict, warnings
 from nngpt.reports.sheets import csv_text
+from nngpt.reports.tables.confirm import proxies_sheet
 from nngpt.reports.text import ARM_NAMES, accuracy, duration, energy, percent, plural
 
 PAGE = "report.html"
@@ -79,6 +80,7 @@ def _page(study: Study, drawn: list[Plot], best: int, config: str, command: str)
         differences=sheets.differences(study),
         adapters=sheets.adapters(study),
         proxy=sheets.proxy(study),
+        proxies=proxies_sheet(study.proxies) if study.proxies else None,
         fronts=sheets.fronts(study),
         costs=sheets.costs(study),
         gallery=gallery(study, best),

@@ -8,7 +8,7 @@ from itertools import product
 from operator import attrgetter
 from typing import Any
 
-from nngpt.records import Arm, Stage, State
+from nngpt.records import Arm, Proxy, Stage, State
 from nngpt.reports.analysis.costs import Costs
 from nngpt.reports.analysis.genealogy import LineageNode
 from nngpt.reports.analysis.pareto import CostedNetwork
@@ -276,6 +276,12 @@ def tables(study: Study) -> dict[str, list[Row]]:
             for one in (study.ranking.confirmed if study.ranking else ())
         ),
         "ranking": _ranking(study),
+        "proxies": (
+            {"score": one.name, "with": end, **_row(ranks, "n tau low high")}
+            for one in study.proxies
+            for end, ranks in (("first epoch", one.first), ("full training", one.full))
+            if ranks is not None
+        ),
         "costs": (
             {"cycle": cycle, "activity": activity, "seconds": spent[activity]}
             for cycle, spent in study.costs.by_cycle.items()
@@ -316,7 +322,7 @@ def _cycle(point: CyclePoint) -> Row:
 
 def _networks(study: Study) -> Iterator[Row]:
     attempts = {a.id: a for a in study.attempts}
-    rejected = _rejected_before(study)
+    rejected, names = _rejected_before(study), tuple(Proxy) if study.proxies else ()
     for p in study.places:
         evaluation, result = attempts[p.attempt].evaluation, attempts[p.attempt].result
         assert evaluation is not None and result is not None
@@ -326,6 +332,7 @@ def _networks(study: Study) -> Iterator[Row]:
             "own_accuracy": evaluation.accuracy,
             "parameters": evaluation.claimed_parameters,
             "latency_ms": evaluation.claimed_latency_ms,
+            **{str(name): (evaluation.claimed_proxies or {}).get(name) for name in names},
             "admitted": p.admitted,
             "refused_at": p.stage or "",
             "rejected_before": rejected.get(p.attempt),

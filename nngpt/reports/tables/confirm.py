@@ -14,6 +14,7 @@ from nngpt.reports.analysis.full_training import (
     first_epoch,
     rank_agreement,
 )
+from nngpt.reports.analysis.proxies import ProxyRanks
 from nngpt.reports.sheets import Sheet
 from nngpt.reports.text import accuracy_of, mean_of, plural
 from nngpt.statistics import mean_half_width
@@ -84,9 +85,26 @@ def reliability_sheet(found: Reliability) -> Sheet:
     return Sheet("Networks or seeds", heads, ((*deviations, share),), note)
 
 
-def _ranks_of(ranks: RankAgreement) -> str:
+def proxies_sheet(found: Sequence[ProxyRanks]) -> Sheet:
+    """Return the table of zero-cost proxies beside size and first epoch."""
+    ends = ["first"] + ["full"] * any(one.full for one in found)
+    rows = []
+    for one in found:
+        ranks: list[RankAgreement | None] = [getattr(one, end) for end in ends]
+        pairs = ((str(each.n) if each else "–", _ranks_of(each)) for each in ranks)
+        rows.append((one.name, *(cell for pair in pairs for cell in pair)))
+    heads = {"first": (">n", "τ-b with the first epoch"), "full": (">n", "τ-b with full training")}
+    note = (
+        "Kendall's τ-b with a bootstrap 95% interval, of all arms together. Parameters, FLOPs and "
+        "proxies are as the networks' own processes reported them."
+    )
+    columns = ("score", *(head for end in ends for head in heads[end]))
+    return Sheet("Zero-cost proxies", columns, tuple(rows), note)
+
+
+def _ranks_of(ranks: RankAgreement | None) -> str:
     """Format the rank agreement in the table of `cycle confirm`: `0.62 [0.41, 0.78]`."""
-    if ranks.tau is None:
+    if ranks is None or ranks.tau is None:
         return "–"
     if ranks.low is None or ranks.high is None:
         return f"{ranks.tau:.2f} (too few for an interval)"
@@ -105,18 +123,23 @@ def confirmed_line(attempt: AttemptRecord, confirmation: Confirmation) -> str:
 
 
 def confirm_json(
-    pairs: Sequence[Pair], trained: int, reliability: Reliability | None
+    pairs: Sequence[Pair],
+    trained: int,
+    reliability: Reliability | None,
+    proxies: Sequence[ProxyRanks],
 ) -> dict[str, Any]:
     """Return the figures of `nngpt cycle confirm` and its full trainings for a script.
 
     Args:
         pairs: all trainings; the groups are of the first of each candidate.
+        proxies: () if the run has none.
     """
     every, pairs = pairs, _first_of_each(pairs)
     verdict = {"verdict": reliability.verdict} if reliability else {}
     return {
         "trained": trained,
         "reliability": {**asdict(reliability), **verdict} if reliability else None,
+        **({"proxies": [asdict(one) for one in proxies]} if proxies else {}),
         "sample": len(pairs),
         "groups": [_group_json(group) for group in groups(pairs)],
         "confirmations": [
@@ -124,6 +147,11 @@ def confirm_json(
             for a, c in every
         ],
     }
+
+
+def full_accuracies(pairs: Sequence[Pair]) -> dict[int, float]:
+    """Return the test accuracy of each candidate's first full training, without failed ones."""
+    return {a.id: c.accuracy for a, c in _first_of_each(pairs) if c.accuracy is not None}
 
 
 def _first_of_each(pairs: Sequence[Pair]) -> list[Pair]:

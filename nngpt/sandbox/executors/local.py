@@ -127,7 +127,8 @@ class LocalExecutor:
         preconditions.refuse_missing_images(splits)
         self.pruner = pruner
         self._splits, self._evaluation = splits, evaluation
-        self._budget = Budget(task.max_parameters, task.max_latency_ms, evaluation.budget_s)
+        most = task.max_parameters, task.max_latency_ms, evaluation.budget_s
+        self._budget = Budget(*most, task.least_proxy)
         self.limit_s = None if evaluation.limit_s == "auto" else evaluation.limit_s
         self._calibrating = threading.Lock()
         self._open = ExitStack()
@@ -315,6 +316,7 @@ class LocalExecutor:
             claimed_flops=judge.flops,
             claimed_latency_ms=judge.latency_ms,
             claimed_batches=judge.batches,
+            claimed_proxies=judge.proxies,
             protocol=canonical_json(protocol),
             trials=(Trial(seed, fold.number, last.accuracy, last.total),),
         )

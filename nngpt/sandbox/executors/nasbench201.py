@@ -48,6 +48,7 @@ def create(
         "folds": None,
         "budget_s": None,
         "early_stop": False,
+        "proxies": False,
     }
     for name, value in needed.items():
         if getattr(evaluation, name) != value:

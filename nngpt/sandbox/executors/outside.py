@@ -60,6 +60,9 @@ def create(
     if evaluation.retrain:
         what = "nngpt cannot train candidates that are evaluated outside of it"
         raise ConfigError(what, where="evaluation.retrain", hint="Set it to false")
+    if evaluation.proxies:
+        what = "nngpt cannot measure candidates that are evaluated outside of it"
+        raise ConfigError(what, where="evaluation.proxies", hint="Set it to false")
     return OutsideExecutor(exchange)
 
 

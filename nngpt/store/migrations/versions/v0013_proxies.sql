@@ -1,0 +1,1 @@
+ALTER TABLE nngpt_attempt ADD COLUMN claimed_proxies TEXT;

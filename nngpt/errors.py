@@ -7,7 +7,8 @@
     │   ├── DataError          a missing or damaged data set
     │   ├── ModelError         a missing, damaged or unsuitable language model or adapter
     │   ├── StoreError         an unwritable, foreign, newer or locked database
-    │   └── ExtractionRefused  a library's class that cannot become a file of its own
+    │   ├── ExtractionRefused  a library's class that cannot become a file of its own
+    │   └── AmbiguousName      a class that several modules of libraries define
     ├── LearningFailed         a fine-tuning without a result; the run records why and continues
     ├── BrokenFile             a file or row of LEMUR that cannot be imported; the import continues
     ├── IllegalWriteError      a write that the store forbids: a bug in nngpt

@@ -14,6 +14,7 @@ from nngpt.cli.inputs import make_folder
 from nngpt.cli.options import AsJson, Sandbox
 from nngpt.cli.output import console, logger, print_json, print_notes, print_result
 from nngpt.cli.stopping import stoppable
+from nngpt.errors import UserError
 from nngpt.files import DATABASE, write_file
 
 app = typer.Typer(
@@ -26,7 +27,16 @@ _IndexFolder = Annotated[
 Target = Annotated[
     str, Argument(help="Block: Class, module.Class or library:module.Class.", metavar="NAME")
 ]
+Audit = Annotated[
+    Path | None,
+    Option(
+        "--audit",
+        help="File for each decision on an import or name, one line of JSON each.",
+        metavar="FILE",
+    ),
+]
 _SOME = 5
+_OTHER_AUDIT = "Choose another file with --audit"
 
 
 @app.command()
@@ -148,17 +158,28 @@ def show(target: Target, folder: _IndexFolder = Path("runs"), as_json: AsJson = 
 def extract(
     target: Target,
     out: Annotated[Path | None, Option(help="File to write (default: standard output).")] = None,
+    audit: Audit = None,
     folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Write a block and its dependencies as one file that imports only torch."""
     from nngpt.reports.text import plural
-    from nngpt.retrieval import index
+    from nngpt.retrieval import decisions, index
+    from nngpt.retrieval.audit import decisions_of_error
     from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
 
     database = index.open_index(folder)
-    found = Extractor(Library(index.sources(database))).extract(target)
+    try:
+        found = Extractor(Library(index.sources(database))).extract(target)
+    except UserError as error:
+        if audit is not None:
+            refused = decisions.json_lines(target, decisions_of_error(target, error))
+            write_file(audit, refused, hint=_OTHER_AUDIT)
+        raise
+    if audit is not None:
+        lines = decisions.json_lines(found.target, found.decisions)
+        write_file(audit, lines, hint=_OTHER_AUDIT)
     if out is not None:
         write_file(out, [found.code.encode()], hint="Choose another file with --out")
     if as_json:
@@ -195,13 +216,14 @@ def bench(
         bool, Option("--run", help="Also import, build and train each block in the sandbox.")
     ] = False,
     sandbox: Sandbox = None,
+    audit: Audit = None,
     folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Extract blocks and count how many compile and define all names; with --run, how many run."""
     from nngpt.cycle.networks import open_block_training
-    from nngpt.reports.tables.retrieval import tally_table
-    from nngpt.retrieval import grading, index
+    from nngpt.reports.tables.retrieval import audit_tables, tally_table
+    from nngpt.retrieval import decisions, grading, index
     from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
 
@@ -210,6 +232,8 @@ def bench(
     names = grading.read_targets(targets) if targets else list(indexed)
     chosen = grading.choose_targets(names, source, limit)
     extractor = Extractor(Library(index.sources(database)))
+    if audit is not None:
+        write_file(audit, [], hint=_OTHER_AUDIT)  # a wrong path is reported before the work
     log = logger(style="dim")
     grades = []
     training = open_block_training(sandbox) if run else nullcontext()
@@ -218,8 +242,13 @@ def bench(
             grades.append(grading.grade(extractor, name, train))
             if number % 100 == 0:
                 log(f"{number:,} of {len(chosen):,}")
-    table = tally_table(list(grading.tallies(grades)), run)
-    print_result(as_json, [asdict(one) for one in grades], table)
+    tables = [tally_table(list(grading.tallies(grades)), run)]
+    if audit is not None:
+        audits = {one.target: one.decisions for one in grades}
+        lines = (line for one in audits.items() for line in decisions.json_lines(*one))
+        write_file(audit, lines, hint=_OTHER_AUDIT)
+        tables += audit_tables(audits)
+    print_result(as_json, [one.facts() for one in grades], *tables)
 
 
 def _print_report(report: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from nngpt.errors import UserError
+from nngpt.retrieval.decisions import Decision
 from nngpt.retrieval.library import LocalName
 from nngpt.retrieval.modules import Module, Statement
 from nngpt.retrieval.name_resolution import NameResolver, foreign
@@ -20,17 +21,26 @@ _Key = tuple[str, int]
 class ExtractionRefused(UserError):  # noqa: N818 (an outcome, not a fault)
     """A class that needs another package than torch when imported, or too much of its library.
 
-    `names` are the sorted dotted names that cannot be imported; none if it needs too much.
+    `names` are the sorted dotted names that cannot be imported, and `decisions` say where they
+    are needed; none if it needs too much.
     """
 
     names: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+
+class AmbiguousName(UserError):  # noqa: N818 (an outcome, not a fault)
+    """The name of a class that several modules define."""
 
 
 @dataclass
 class Closure:
-    """The names and statements that an extracted file needs, in the order of discovery."""
+    """The names and statements that an extracted file needs, in the order of discovery.
 
-    names: dict[LocalName, None] = field(default_factory=dict)
+    `names` holds the statement that needed each name first; None for the target.
+    """
+
+    names: dict[LocalName, Statement | None] = field(default_factory=dict)
     statements: dict[_Key, Statement] = field(default_factory=dict)
 
     def modules(self) -> list[Module]:
@@ -45,12 +55,13 @@ def find_closure(resolver: NameResolver, target: LocalName) -> Closure:
     """
     found = Closure()
     waiting: deque[Statement] = deque()
-    _add_name(resolver, target, found, waiting)
+    _add_name(resolver, target, None, found, waiting)
     searched: set[_Key] = set()
     while waiting:
         while waiting:
-            for name in _needed_names(resolver, waiting.popleft(), found):
-                _add_name(resolver, name, found, waiting)
+            statement = waiting.popleft()
+            for name in _needed_names(resolver, statement, found):
+                _add_name(resolver, name, statement, found, waiting)
             if len(found.statements) > MOST:
                 what, where = f"needs more than {MOST:,} definitions", target.dotted
                 raise ExtractionRefused(what, where=where, hint="Extract one of its parts")
@@ -59,10 +70,14 @@ def find_closure(resolver: NameResolver, target: LocalName) -> Closure:
 
 
 def _add_name(
-    resolver: NameResolver, name: LocalName, found: Closure, waiting: deque[Statement]
+    resolver: NameResolver,
+    name: LocalName,
+    needed_by: Statement | None,
+    found: Closure,
+    waiting: deque[Statement],
 ) -> None:
     if name not in found.names:
-        found.names[name] = None
+        found.names[name] = needed_by
         for statement in resolver.providers(name):
             if statement.key not in found.statements:
                 found.statements[statement.key] = statement

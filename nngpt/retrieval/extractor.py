@@ -6,12 +6,19 @@ import ast
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeGuard
 
 from nngpt.errors import UserError, nearest
+from nngpt.retrieval.audit import decisions_of, refusals_of
 from nngpt.retrieval.block_network import required
-from nngpt.retrieval.closure import ExtractionRefused, find_closure, lazy_imports
+from nngpt.retrieval.closure import (
+    AmbiguousName,
+    ExtractionRefused,
+    find_closure,
+    lazy_imports,
+)
+from nngpt.retrieval.decisions import Decision
 from nngpt.retrieval.file_text import render_file
 from nngpt.retrieval.library import Library, LocalName
 from nngpt.retrieval.modules import Module
@@ -38,6 +45,7 @@ class Extraction:
         arguments: required argument of the constructor → classes of the library that its annotation
             names and the file does not hold; one of them is needed to build the class.
         licences: sorted licences of all sources in the file.
+        decisions: what was decided on each import and name, and why some failed.
     """
 
     target: str
@@ -50,6 +58,7 @@ class Extraction:
     checked: StaticCheck
     arguments: Mapping[str, tuple[str, ...]]
     licences: tuple[str, ...]
+    decisions: tuple[Decision, ...] = field(repr=False)
 
     def facts(self) -> dict[str, Any]:
         """Return everything about the extracted class but its code, for JSON."""
@@ -82,13 +91,16 @@ class Extractor:
         """
         local = self.find(target)
         if blockers := self._resolver.blockers(local):
-            raise _refusal(target, blockers)
+            refusal = _refusal(target, blockers)
+            refusal.decisions = tuple(refusals_of(self._resolver, local, refusal.names))
+            raise refusal
         closure = find_closure(self._resolver, local)
         order = order_statements(self._resolver, closure)
         names = assign_names(self._resolver, closure, order)
         module = self.library.module(local.module)
         assert module is not None
         code = render_file(self._resolver, local, closure, order, names)
+        checked = check(code, local.name)
         inlined = tuple(n.dotted for n in names.given if isinstance(n, LocalName))
         return Extraction(
             target=f"{module.source.name}:{local.dotted}",
@@ -98,9 +110,10 @@ class Extractor:
             sha256=module.sha256,
             inlined=inlined,
             lazily=tuple(lazy_imports(self._resolver, closure)),
-            checked=check(code, local.name),
+            checked=checked,
             arguments=dict(self._arguments(module, local.name, inlined)),
             licences=tuple(sorted({m.source.licence for m in closure.modules()})),
+            decisions=tuple(decisions_of(self._resolver, closure, order, names, checked)),
         )
 
     def needs(self, target: str) -> str:
@@ -183,7 +196,7 @@ class Extractor:
             some = ", ".join(one.dotted for one in found[:_SOME])
             more = f" and {len(found) - _SOME} more" if len(found) > _SOME else ""
             hint = f"Choose one: {some}{more}"
-            raise UserError(f"is defined in {len(found)} modules", where=target, hint=hint)
+            raise AmbiguousName(f"is defined in {len(found)} modules", where=target, hint=hint)
         hint = _nearest(name, [place.dotted for place in places])
         raise UserError("no such class", where=target, hint=hint)
 

@@ -6,15 +6,18 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from nngpt.errors import UserError, nearest
 from nngpt.files import read_text
 from nngpt.records import Evaluation, Refusal, Stage
 from nngpt.retrieval import block_network
+from nngpt.retrieval.audit import decisions_of_error, import_fault
 from nngpt.retrieval.closure import ExtractionRefused
+from nngpt.retrieval.decisions import Decision
 from nngpt.retrieval.extractor import Extractor
 
 
@@ -44,12 +47,18 @@ class Grade:
         target: full name, `source:module.Class`.
         why: why the next level failed; "" if the block runs, or the next level was not tried.
         seconds: CPU seconds of extraction.
+        decisions: what the extraction decided, and why its file cannot be imported.
     """
 
     target: str
     level: BlockLevel
     why: str
     seconds: float
+    decisions: tuple[Decision, ...] = field(repr=False)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the grade without the decisions, for JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "decisions"}
 
 
 @dataclass(frozen=True)
@@ -95,22 +104,24 @@ def grade(extractor: Extractor, target: str, train: Train | None) -> Grade:
     began = time.process_time()
     try:
         found = extractor.extract(target)
-    except ExtractionRefused as refused:
-        why = ", ".join(refused.names) or refused.what
-        return Grade(target, BlockLevel.NOTHING, f"refused: {why}", 0.0)
     except UserError as error:
-        return Grade(target, BlockLevel.NOTHING, f"not found: {error.what}", 0.0)
+        why = f"not found: {error.what}"
+        if isinstance(error, ExtractionRefused):
+            why = f"refused: {', '.join(error.names) or error.what}"
+        return Grade(target, BlockLevel.NOTHING, why, 0.0, decisions_of_error(target, error))
     seconds = time.process_time() - began
-    verdict = found.checked
+    verdict, decisions = found.checked, found.decisions
     if not verdict.parses:
-        return Grade(target, BlockLevel.NOTHING, f"syntax: {verdict.syntax}", seconds)
+        return Grade(target, BlockLevel.NOTHING, f"syntax: {verdict.syntax}", seconds, decisions)
     if not verdict.closed:
         names = ", ".join([*verdict.undefined, *verdict.imported]) or verdict.missing
-        return Grade(target, BlockLevel.COMPILES, f"not closed: {names}", seconds)
+        return Grade(target, BlockLevel.COMPILES, f"not closed: {names}", seconds, decisions)
     if train is None:
-        return Grade(target, BlockLevel.CLOSED, "", seconds)
+        return Grade(target, BlockLevel.CLOSED, "", seconds, decisions)
     level, why = _run(train(block_network.network(found.code, found.name)))
-    return Grade(target, level, why, seconds)
+    if level is BlockLevel.CLOSED:
+        decisions = (*decisions, import_fault(target, why))
+    return Grade(target, level, why, seconds, decisions)
 
 
 def _run(outcome: Evaluation | Refusal) -> tuple[BlockLevel, str]:

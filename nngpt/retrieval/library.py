@@ -91,8 +91,11 @@ class Library:
     def __init__(self, sources: Sequence[LibrarySource]) -> None:
         self.sources = tuple(sources)
         self._files: dict[str, tuple[LibrarySource, SourceFile]] = {}
+        self._owners: dict[str, list[str]] = {}
         for source in reversed(self.sources):
             self._files |= {name: (source, file) for name, file in source.files.items()}
+            for name in source.files:
+                self._owners.setdefault(name, []).append(source.name)
         self._modules: dict[str, Module | BrokenModule] = {}
         self._meanings: dict[tuple[str, str, bool], Meaning] = {}
         self._packages = {
@@ -115,6 +118,10 @@ class Library:
         """
         known = name in self._files or name in self._packages
         return known and name.split(".")[0] not in ALLOWED
+
+    def owners(self, name: str) -> Sequence[str]:
+        """Return the names of the sources that have a module, the one that wins last."""
+        return self._owners.get(name, ())
 
     def modules(self, source: LibrarySource | None = None) -> Iterator[Module]:
         """Yield all modules of the library (of one source) that parse, sorted by name."""

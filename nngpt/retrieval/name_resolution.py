@@ -115,6 +115,14 @@ class NameResolver:
             self._blockers[name] = frozenset().union(*found)
         return self._blockers[name]
 
+    def missing(self, meaning: Meaning) -> frozenset[str]:
+        """Return the dotted names that are missing for importing what a name refers to."""
+        if isinstance(meaning, LocalName):
+            return self.blockers(meaning)
+        if isinstance(meaning, InternalModule):
+            return frozenset({f"module {meaning.module}"})
+        return frozenset({meaning.dotted}) if foreign(meaning) else frozenset()
+
     def _statement_blockers(self, statement: Statement, name: LocalName) -> set[str]:
         links = self.resolve(statement)
         found = set(_loaded_by_name(statement))
@@ -140,14 +148,7 @@ class NameResolver:
             depth += 1
         if use.when is UseTime.ANNOTATION or use.store:
             return ResolvedUse(use, meaning, depth)
-        return ResolvedUse(use, meaning, depth, self._missing(meaning))
-
-    def _missing(self, meaning: Meaning) -> frozenset[str]:
-        if isinstance(meaning, LocalName):
-            return self.blockers(meaning)
-        if isinstance(meaning, InternalModule):
-            return frozenset({f"module {meaning.module}"})
-        return frozenset({meaning.dotted}) if foreign(meaning) else frozenset()
+        return ResolvedUse(use, meaning, depth, self.missing(meaning))
 
     def _resolve_import(
         self, statement: Statement, inner: InnerImport, alias: ast.alias, needed: bool

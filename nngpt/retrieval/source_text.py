@@ -6,6 +6,7 @@ Python's `ast` counts columns in UTF-8 bytes, so all offsets are in bytes.
 from __future__ import annotations
 
 import ast
+import bisect
 import itertools
 import re
 from collections.abc import Iterable
@@ -44,6 +45,10 @@ class SourceText:
         assert end_line is not None and end_column is not None
         start = self.lines[node.lineno - 1] + node.col_offset
         return Span(start, self.lines[end_line - 1] + end_column)
+
+    def line(self, offset: int) -> int:
+        """Return the number of the line, from 1, in which a byte of the source text lies."""
+        return bisect.bisect_right(self.lines, offset)
 
     def word(self, name: str, within: Span) -> Span | None:
         """Return the first whole word `name` in a span of the source text, or None."""

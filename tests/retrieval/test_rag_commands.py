@@ -69,9 +69,34 @@ def test_bench_grades_in_the_sandbox(rag: Rag, tmp_path: Path) -> None:
     assert table.returncode == 0 and "closed" in table.stdout
 
 
+def test_audits_are_lines_of_json(rag: Rag, tmp_path: Path) -> None:
+    detector, resize = "models.detection.fcos.FCOS", "transforms.v2._geometry.Resize"
+    one, two, both = (tmp_path / f"{name}.jsonl" for name in ("one", "two", "both"))
+    out = ("--out", tmp_path / "block.py", "--audit", one)
+    told = rag("extract", f"torchvision.{detector}", *out)
+    assert told.returncode == 0, told.stderr
+    taken = [json.loads(line) for line in one.read_text().splitlines()]
+    assert {row["block"] for row in taken} == {f"torchvision:torchvision.{detector}"}
+    assert taken[0]["kind"] == "definition" and taken[0]["file"].endswith("fcos.py")
+    assert "torch.ops.torchvision.nms" in {row["name"] for row in taken if row["failure"]}
+    refused = rag("extract", f"torchvision.{resize}", "--audit", two)
+    assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1
+    (why,) = [json.loads(line) for line in two.read_text().splitlines()]
+    assert (why["kind"], why["name"], why["failure"]) == ("refusal", "PIL", "missing package")
+    assert (why["module"], why["line"] > 1) == ("torchvision.transforms.v2._transform", True)
+    targets = (f"torchvision:torchvision.{name}\n" for name in (detector, resize))
+    (tmp_path / "targets.txt").write_text("".join(targets))
+    table = rag("bench", "--targets", tmp_path / "targets.txt", "--audit", both)
+    assert table.returncode == 0 and "1/2 = 50% [9–91]" in table.stdout
+    assert "sometimes: index the package" in table.stdout
+    rows = [json.loads(line) for line in both.read_text().splitlines()]
+    assert rows == [*taken, why | {"block": f"torchvision:torchvision.{resize}"}]
+
+
 def test_user_errors_are_one_line(indexed: Path, call_nngpt: Nngpt, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     there = ("--folder", indexed / "runs")
+    fcos = "torchvision.models.detection.fcos.FCOS"
     for words, line in (
         (("extract", "torchvision.models.resnet.Bottlenek"), "Nearest: torchvision.models.resnet."),
         (("extract", "Bottleneck"), "is defined in"),
@@ -82,6 +107,8 @@ def test_user_errors_are_one_line(indexed: Path, call_nngpt: Nngpt, tmp_path: Pa
         (("index", tmp_path / "none.whl"), "cannot be read as an archive"),
         (("remove", "timm"), "timm: is not indexed"),
         (("bench", "--targets", tmp_path / "none.txt"), "none.txt: cannot be read"),
+        (("bench", "--audit", tmp_path / "empty"), "Choose another file with --audit"),
+        (("extract", fcos, "--audit", tmp_path / "empty"), "empty: cannot be written"),
     ):
         told = call_nngpt("rag", *words, *there)
         assert told.returncode == 2 and len(told.stderr.splitlines()) == 1, (words, told.stderr)

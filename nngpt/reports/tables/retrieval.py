@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from nngpt.retrieval.decisions import AUTOMATIC_FIX, Decision, by_failure, by_kind
 from nngpt.retrieval.grading import LEVELS, BlockLevel, Tally
 from nngpt.retrieval.search import SearchHit
 from nngpt.statistics import percent_of
@@ -45,3 +46,18 @@ def tally_table(tallies: Sequence[Tally], run: bool) -> Table:
             failures,
         )
     return table
+
+
+def audit_tables(audits: Mapping[str, Sequence[Decision]]) -> list[Table]:
+    """Return two tables of audits (block → its decisions): by kind, and failures by class."""
+    kinds = Table("decision", "count", "blocks that have one", "most frequent", box=None)
+    for kind, count in by_kind(audits).items():
+        share = percent_of(count.blocks, len(audits))
+        kinds.add_row(kind, f"{count.decisions:,}", share, ", ".join(count.names))
+    failures = Table("failure", "decision", "count", "blocks", "names", "automatic fix", box=None)
+    for (failure, kind), count in by_failure(audits).items():
+        share = percent_of(count.blocks, len(audits))
+        names = ", ".join(count.names)
+        row = (failure, kind, f"{count.decisions:,}", share, names, AUTOMATIC_FIX[failure])
+        failures.add_row(*row)
+    return [kinds, failures]

@@ -203,15 +203,18 @@ class Library:
 
     def resolve_member(self, module: str, name: str) -> Meaning:
         """Resolve `from module import name` or `module.name`: return what it refers to."""
+        inner = f"{module}.{name}"
         if not self.has(module):
-            inner = f"{module}.{name}"
             if self.has(inner):
                 return InternalModule(inner)
             if module.split(".")[0] in ALLOWED and _is_module(inner):
                 return ExternalName(inner)
             return ExternalName(module, name)
         found = self.resolve(module, name, outside=True)
-        return ExternalName(module, name) if isinstance(found, UnknownName) else found
+        if not isinstance(found, UnknownName):
+            return found
+        # A package may import its own submodule: `from package import submodule` in `__init__`.
+        return InternalModule(inner) if self.has(inner) else ExternalName(module, name)
 
     def _starred(self, module: Module, name: str) -> Meaning | None:
         for statement in reversed(module.stars):

@@ -69,7 +69,8 @@ def assign_names(
             thing = item_of(link, closure)
             if thing is not None:
                 wanted.setdefault(thing, []).append(link)
-                names.submodules.update(_dotted_imports(statement, link))
+                if isinstance(thing, Imported):  # a guarded import stays in its statement
+                    names.submodules.update(_dotted_imports(statement, link))
             elif is_lazy(link):
                 wanted.setdefault(LAZY, []).append(link)
         for one in links.imports:

@@ -135,6 +135,26 @@ CASES = {
                 value = (thing, HAVE)
         """,
     },
+    "a submodule under a guard, read by its attributes": {
+        "pkg/a.py": """
+            try:
+                import a_package_that_is_not_there.inner
+                import xml.dom.minidom
+                HAVE = True
+            except ImportError:
+                HAVE = False
+            try:
+                import xml.etree.ElementTree
+            except ImportError:
+                pass
+            def load():
+                if HAVE:
+                    return a_package_that_is_not_there.inner.load()
+                return xml.etree.ElementTree.__name__
+            class Block:
+                value = load()
+        """,
+    },
     "a choice at module level": {
         "pkg/a.py": """
             import sys
@@ -147,6 +167,13 @@ CASES = {
         """,
         "pkg/new.py": "def f():\n    return 'new'\n",
         "pkg/old.py": "def f():\n    return 'old'\n",
+    },
+    "a package that imports its own submodules by name": {
+        "pkg/__init__.py": "from pkg import b, sub\nfrom . import a\n",
+        "pkg/a.py": "from pkg import b, sub\nclass Block:\n    value = b.K, sub.c.f()\n",
+        "pkg/b.py": "K = 3\n",
+        "pkg/sub/__init__.py": "from pkg.sub import c\n",
+        "pkg/sub/c.py": "def f():\n    return 4\n",
     },
     "type checking only": {
         "pkg/a.py": """

@@ -38,7 +38,7 @@ def proxy_ranks(
     if not trained:
         return ()
     accuracies = {a.id: first_epoch(a) for a in trained}
-    scores = {a.id: _scores(a.evaluation) for a in trained if a.evaluation}
+    scores = {a.id: scores_of(a.evaluation) for a in trained if a.evaluation}
     found = [ProxyRanks("first epoch", None, _agreement(accuracies, full))] if full else []
     for name in ("parameters", "FLOPs", *Proxy):
         known = {key: score for key, each in scores.items() if (score := each[name]) is not None}
@@ -47,7 +47,8 @@ def proxy_ranks(
     return tuple(found)
 
 
-def _scores(evaluation: Evaluation) -> dict[str, float | None]:
+def scores_of(evaluation: Evaluation) -> dict[str, float | None]:
+    """Return an evaluation's sizes and proxies by name, None where unknown."""
     sizes = {"parameters": evaluation.claimed_parameters, "FLOPs": evaluation.claimed_flops}
     return {**dict.fromkeys(Proxy), **(evaluation.claimed_proxies or {}), **sizes}
 

@@ -87,7 +87,7 @@ def reliability_sheet(found: Reliability) -> Sheet:
 
 def proxies_sheet(found: Sequence[ProxyRanks]) -> Sheet:
     """Return the table of zero-cost proxies beside size and first epoch."""
-    ends = ["first"] + ["full"] * any(one.full for one in found)
+    ends = [end for end in ("first", "full") if any(getattr(one, end) for one in found)]
     rows = []
     for one in found:
         ranks: list[RankAgreement | None] = [getattr(one, end) for end in ends]
